@@ -1,0 +1,330 @@
+//! `Kind`: one set of questions for built-in and custom kinds.
+//!
+//! Holds no rules of its own: a built-in kind answers from its row, a custom one from its definition. What is the same for
+//! all kinds (status kept apart, generation counted, metadata checked) is done here, once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Scope, StorageClass, Subresource, scale};
+use crate::crd::CustomKind;
+use crate::status::{FieldError, GroupKind, GroupResource};
+use crate::table::Column;
+use crate::{meta, selector, validation};
+
+/// A kind, built in or custom, with one set of questions. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// From the table of this crate.
+    Builtin(&'static KindRow),
+    /// From a `CustomResourceDefinition`.
+    Custom(Arc<CustomKind>),
+}
+
+impl Kind {
+    /// Group, version, kind.
+    pub fn gvk(&self) -> &Gvk {
+        match self {
+            Self::Builtin(row) => &row.gvk,
+            Self::Custom(custom) => &custom.gvk,
+        }
+    }
+
+    /// API group, empty for the core group.
+    pub fn group(&self) -> &str {
+        &self.gvk().group
+    }
+
+    /// Version.
+    pub fn version(&self) -> &str {
+        &self.gvk().version
+    }
+
+    /// The kind's name, `CamelCase`.
+    pub fn kind(&self) -> &str {
+        &self.gvk().kind
+    }
+
+    /// `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        self.gvk().api_version()
+    }
+
+    /// Kind of a list of these.
+    pub fn list_kind(&self) -> Cow<'_, str> {
+        match self {
+            Self::Builtin(row) => Cow::Owned(format!("{}List", row.gvk.kind)),
+            Self::Custom(custom) => Cow::Borrowed(&custom.list_kind),
+        }
+    }
+
+    /// Plural, as in the path.
+    pub fn plural(&self) -> &str {
+        match self {
+            Self::Builtin(row) => row.plural,
+            Self::Custom(custom) => &custom.plural,
+        }
+    }
+
+    /// Singular.
+    pub fn singular(&self) -> &str {
+        match self {
+            Self::Builtin(row) => row.singular,
+            Self::Custom(custom) => &custom.singular,
+        }
+    }
+
+    /// Abbreviations that kubectl takes.
+    pub fn short_names(&self) -> Vec<&str> {
+        match self {
+            Self::Builtin(row) => row.short_names.to_vec(),
+            Self::Custom(custom) => custom.short_names.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// Groups of kinds such as `all`.
+    pub fn categories(&self) -> Vec<&str> {
+        match self {
+            Self::Builtin(row) => row.categories.to_vec(),
+            Self::Custom(custom) => custom.categories.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// Namespaced or not.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Builtin(row) => row.scope,
+            Self::Custom(custom) => custom.scope,
+        }
+    }
+
+    /// Whether objects live in a namespace.
+    pub fn namespaced(&self) -> bool {
+        self.scope() == Scope::Namespaced
+    }
+
+    /// Durable or volatile.
+    pub fn storage(&self) -> StorageClass {
+        match self {
+            Self::Builtin(row) => row.storage,
+            Self::Custom(_) => StorageClass::Durable,
+        }
+    }
+
+    /// What is served below an object.
+    pub fn subresources(&self) -> Vec<Subresource> {
+        match self {
+            Self::Builtin(row) => row.subresources.to_vec(),
+            Self::Custom(custom) => custom.subresources(),
+        }
+    }
+
+    /// Whether a subresource is served.
+    pub fn has(&self, subresource: Subresource) -> bool {
+        match self {
+            Self::Builtin(row) => row.subresources.contains(&subresource),
+            Self::Custom(custom) => custom.subresources().contains(&subresource),
+        }
+    }
+
+    /// Which changes bump `metadata.generation`.
+    pub fn generation(&self) -> GenerationRule {
+        match self {
+            Self::Builtin(row) => row.generation,
+            Self::Custom(custom) if custom.status => GenerationRule::Spec,
+            Self::Custom(_) => GenerationRule::AllButMetadata,
+        }
+    }
+
+    /// Group, version and plural.
+    pub fn gvr(&self) -> Gvr {
+        Gvr {
+            group: self.group().to_owned(),
+            version: self.version().to_owned(),
+            resource: self.plural().to_owned(),
+        }
+    }
+
+    /// Group and plural, for messages.
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.group(), self.plural())
+    }
+
+    /// Group and kind, for messages.
+    pub fn group_kind(&self) -> GroupKind {
+        self.gvk().group_kind()
+    }
+
+    /// Whether the kind comes from a definition.
+    pub fn is_custom(&self) -> bool {
+        matches!(self, Self::Custom(_))
+    }
+
+    /// Drops fields that the schema of a custom kind does not know and returns their paths. Built-in kinds are pruned by
+    /// `schema::prune_unknown`; for them this does nothing.
+    pub fn prune(&self, object: &mut Value) -> Vec<String> {
+        match self {
+            Self::Builtin(_) => Vec::new(),
+            Self::Custom(custom) => custom.prune(object),
+        }
+    }
+
+    /// Checks the JSON type of every known field of a built-in kind. Custom kinds report this in [`Kind::validate`].
+    ///
+    /// # Errors
+    /// A 400 in the words of Kubernetes.
+    pub fn decode(&self, object: &Value) -> Result<(), crate::ApiError> {
+        let Self::Builtin(row) = self else { return Ok(()) };
+        (row.decode_fn)(object).map_err(|why| {
+            let Gvk { version, kind, .. } = &row.gvk;
+            crate::ApiError::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+            ))
+        })
+    }
+
+    /// Fills in what was left out, after `null` members were removed. Idempotent.
+    pub fn default(&self, object: &mut Value) {
+        match self {
+            Self::Builtin(row) => {
+                meta::strip_nulls(object);
+                (row.default_fn)(object);
+            }
+            Self::Custom(custom) => custom.default(object),
+        }
+    }
+
+    /// What is wrong with an object, its metadata included.
+    pub fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let rule = match self {
+            Self::Builtin(row) => row.name_rule,
+            Self::Custom(_) => validation::NameRule::Subdomain,
+        };
+        let mut errors = validation::object_meta(object, self.scope(), rule);
+        match self {
+            Self::Builtin(row) => errors.extend((row.validate)(object)),
+            Self::Custom(custom) => errors.extend(custom.validate(object)),
+        }
+        errors
+    }
+
+    /// What is wrong with a change from `old` to `new`, its metadata included. Call [`Kind::validate`] too.
+    pub fn validate_update(&self, old: &Value, new: &Value) -> Vec<FieldError> {
+        let mut errors = validation::object_meta_update(old, new);
+        if let Self::Builtin(row) = self {
+            errors.extend((row.validate_update)(old, new));
+        }
+        errors
+    }
+
+    /// Sets what the server owns at creation: a fresh status, generation 1, allocated labels and selectors.
+    pub fn prepare_create(&self, object: &mut Value, facts: &CreateFacts) {
+        let brings_status = matches!(self, Self::Builtin(row) if row.keep_status_on_create);
+        if self.has(Subresource::Status)
+            && !brings_status
+            && let Some(map) = object.as_object_mut()
+        {
+            map.remove("status");
+        }
+        if self.generation() != GenerationRule::None {
+            meta::set_generation(object, 1);
+        }
+        if let Self::Builtin(row) = self {
+            (row.prepare_create)(object, facts);
+        }
+    }
+
+    /// Keeps what an ordinary update may not touch (status, server-set metadata) and counts the generation.
+    pub fn prepare_update(&self, old: &Value, new: &mut Value) {
+        meta::carry_over(old, new);
+        if self.has(Subresource::Status) {
+            meta::copy_member(old, new, "status");
+        }
+        if let Self::Builtin(row) = self {
+            (row.prepare_update)(old, new);
+        }
+        self.count_generation(old, new);
+    }
+
+    /// Turns an update of `/status` into the object to store: everything from `old` but the status, and for built-in
+    /// kinds the annotations, which controllers write together with the status.
+    pub fn prepare_status_update(&self, old: &Value, new: &mut Value) {
+        let mut result = old.clone();
+        meta::copy_member(new, &mut result, "status");
+        if !self.is_custom() {
+            let annotations = new.pointer("/metadata/annotations").cloned();
+            if let (Some(annotations), Some(metadata)) = (annotations, meta::metadata_mut(&mut result)) {
+                metadata.insert("annotations".to_owned(), annotations);
+            }
+        }
+        if let Self::Builtin(row) = self {
+            (row.prepare_update)(old, &mut result);
+        }
+        *new = result;
+    }
+
+    fn count_generation(&self, old: &Value, new: &mut Value) {
+        let skip: &[&str] = match self.generation() {
+            GenerationRule::None => return,
+            GenerationRule::Spec => &["metadata", "status"],
+            GenerationRule::AllButMetadata => &["metadata"],
+        };
+        let before = meta::generation(old);
+        let same = meta::equal_but(old, new, skip);
+        meta::set_generation(new, if same { before } else { before + 1 });
+    }
+
+    /// Fields that a field selector may name; `metadata.name` and `metadata.namespace` are implied.
+    pub fn field_labels(&self) -> Vec<&str> {
+        match self {
+            Self::Builtin(row) => row.field_labels.to_vec(),
+            Self::Custom(custom) => custom.selectable_fields.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// Parses a field selector for this kind.
+    ///
+    /// # Errors
+    /// A 400 when it cannot be understood or names another field.
+    pub fn field_selector(&self, text: &str) -> Result<selector::FieldSelector, crate::ApiError> {
+        selector::FieldSelector::parse(text, &self.field_labels())
+    }
+
+    /// Columns of the table.
+    pub fn columns(&self) -> &[Column] {
+        match self {
+            Self::Builtin(row) => row.columns,
+            Self::Custom(custom) => &custom.columns,
+        }
+    }
+
+    /// Cells of one row, as many as there are columns.
+    pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        match self {
+            Self::Builtin(row) => (row.cells)(object, now),
+            Self::Custom(custom) => custom.cells(object, now),
+        }
+    }
+
+    /// Conditions of one row.
+    pub fn row_conditions(&self, object: &Value) -> Vec<Value> {
+        match self {
+            Self::Builtin(row) => (row.row_conditions)(object),
+            Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// The `autoscaling/v1` `Scale` of an object; `None` when the kind has none.
+    pub fn scale_of(&self, object: &Value) -> Option<Value> {
+        scale::read(self, object)
+    }
+
+    /// Sets the wished number of replicas from a `Scale`. `false` when the kind has no scale.
+    #[must_use]
+    pub fn set_replicas(&self, object: &mut Value, replicas: i64) -> bool {
+        scale::write(self, object, replicas)
+    }
+}

@@ -1,0 +1,111 @@
+//! Custom kinds: from a stored `CustomResourceDefinition` to descriptor rows that answer the same questions as built-in
+//! ones.
+//!
+//! A definition gives one [`CustomKind`] per served version. Conversion between versions is `None` only: objects keep
+//! their fields and change their `apiVersion`. CEL rules (`x-kubernetes-validations`) are refused when the definition is
+//! written, because silence would be a promise not kept.
+//!
+//! Invariant: whatever [`custom_kinds`] accepts can default, prune and validate any JSON object without failing.
+
+mod definition;
+mod printer;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use definition::{custom_kinds, establish, is_established, storage_version};
+pub(crate) use definition::{default_definition, validate_definition, validate_definition_update};
+pub use schema::Structural;
+
+use crate::catalogue::{Gvk, Scope, Subresource};
+use crate::status::FieldError;
+use crate::table::Column;
+
+/// Where the `scale` subresource finds its numbers, as JSON pointers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// Wished replicas.
+    pub spec_replicas: String,
+    /// Observed replicas.
+    pub status_replicas: String,
+    /// Selector as text.
+    pub label_selector: Option<String>,
+}
+
+/// One served version of a custom kind.
+#[derive(Clone, Debug)]
+pub struct CustomKind {
+    /// Group, version, kind.
+    pub gvk: Gvk,
+    /// Kind of a list of these.
+    pub list_kind: String,
+    /// Plural, as in the path.
+    pub plural: String,
+    /// Singular.
+    pub singular: String,
+    /// Abbreviations that kubectl takes.
+    pub short_names: Vec<String>,
+    /// Groups of kinds such as `all`.
+    pub categories: Vec<String>,
+    /// Namespaced or not.
+    pub scope: Scope,
+    /// Whether objects are stored in this version.
+    pub storage_version: bool,
+    /// The version to which objects are written.
+    pub stored_as: String,
+    /// A sentence for a `Warning` header when the version is deprecated.
+    pub deprecation: Option<String>,
+    /// Whether `/status` is served.
+    pub status: bool,
+    /// Whether and how `/scale` is served.
+    pub scale: Option<ScalePaths>,
+    /// Columns of the table.
+    pub columns: Vec<Column>,
+    /// Fields that a field selector may name.
+    pub selectable_fields: Vec<String>,
+    /// The schema as written in the definition, for `OpenAPI`.
+    pub raw_schema: Arc<Value>,
+    schema: Arc<Structural>,
+    printers: Vec<printer::Printer>,
+}
+
+impl CustomKind {
+    /// What is served below an object.
+    pub fn subresources(&self) -> Vec<Subresource> {
+        let status = self.status.then_some(Subresource::Status);
+        let scale = self.scale.as_ref().map(|_| Subresource::Scale);
+        status.into_iter().chain(scale).collect()
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &Structural {
+        &self.schema
+    }
+
+    /// Drops fields that the schema does not know and returns their paths.
+    pub fn prune(&self, object: &mut Value) -> Vec<String> {
+        self.schema.prune(object)
+    }
+
+    /// Fills in the defaults of the schema.
+    pub fn default(&self, object: &mut Value) {
+        self.schema.default(object);
+    }
+
+    /// What is wrong with an object, without its metadata.
+    pub fn validate(&self, object: &Value) -> Vec<FieldError> {
+        self.schema.validate(object)
+    }
+
+    /// Cells of one row, as many as there are columns.
+    pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let name = crate::meta::name(object);
+        let rest = self.printers.iter().map(|printer| printer.cell(object, now));
+        std::iter::once(Value::from(name)).chain(rest).collect()
+    }
+}

@@ -1,0 +1,88 @@
+//! Defaults of pods, and what the server sets when one is created: phase, quality of service, tolerations.
+
+use serde_json::{Map, Value, json};
+
+use super::{podspec, set, spec_mut, text};
+use crate::catalogue::CreateFacts;
+use crate::quantity::Quantity;
+
+/// How long a pod stays on a node that went away.
+const NODE_GONE_SECONDS: i64 = 300;
+
+pub(crate) fn apply(pod: &mut Value) {
+    let Some(spec) = spec_mut(pod) else { return };
+    podspec::apply(spec);
+    podspec::requests_from_limits(spec);
+    set(spec, "enableServiceLinks", true);
+}
+
+pub(crate) fn prepare_create(pod: &mut Value, _facts: &CreateFacts) {
+    if let Some(spec) = spec_mut(pod) {
+        admit(spec);
+    }
+    let qos = qos_class(pod);
+    if let Some(map) = pod.as_object_mut() {
+        map.insert("status".to_owned(), json!({ "phase": "Pending", "qosClass": qos }));
+    }
+}
+
+/// What admission adds to every pod.
+fn admit(spec: &mut Map<String, Value>) {
+    if text(spec, "serviceAccountName").is_empty() {
+        spec.insert("serviceAccountName".to_owned(), json!("default"));
+        spec.insert("serviceAccount".to_owned(), json!("default"));
+    }
+    set(spec, "priority", 0);
+    set(spec, "preemptionPolicy", "PreemptLowerPriority");
+    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
+    let Some(tolerations) = tolerations.as_array_mut() else { return };
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let covered = tolerations.iter().any(|t| {
+            let text = |name: &str| t.get(name).and_then(Value::as_str).unwrap_or_default();
+            (text("key") == key || text("key").is_empty()) && matches!(text("effect"), "" | "NoExecute")
+        });
+        if !covered {
+            tolerations.push(json!({
+                "key": key,
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": NODE_GONE_SECONDS,
+            }));
+        }
+    }
+}
+
+/// `Guaranteed` when every container limits cpu and memory and requests just that, `BestEffort` when none asks for
+/// anything, else `Burstable`.
+pub(crate) fn qos_class(pod: &Value) -> &'static str {
+    let lists = ["/spec/containers", "/spec/initContainers"];
+    let containers: Vec<&Value> =
+        lists.iter().filter_map(|at| pod.pointer(at)).filter_map(Value::as_array).flatten().collect();
+    let amount = |container: &Value, list: &str, name: &str| {
+        let value = container.get("resources")?.get(list)?.get(name)?;
+        Quantity::from_json(value).ok().filter(|q| !q.is_zero())
+    };
+    let names = ["cpu", "memory"];
+    let any = containers.iter().any(|c| {
+        names.iter().any(|n| amount(c, "requests", n).is_some() || amount(c, "limits", n).is_some())
+    });
+    let guaranteed = containers.iter().all(|c| {
+        names.iter().all(|n| {
+            let limit = amount(c, "limits", n);
+            limit.is_some() && amount(c, "requests", n).is_none_or(|request| Some(request) == limit)
+        })
+    });
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// The quality of service is decided once.
+pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
+    let class = old.pointer("/status/qosClass").cloned();
+    if let (Some(class), Some(status)) = (class, new.get_mut("status").and_then(Value::as_object_mut)) {
+        set(status, "qosClass", class);
+    }
+}
