@@ -1,0 +1,205 @@
+//! Request bodies: from JSON, YAML or protobuf to an object of a known kind.
+//!
+//! Bounds: the body's size is limited before it gets here; YAML's aliases and depth, JSON's and protobuf's depth here and in
+//! the decoders. Nothing is dropped in silence: unknown and duplicate fields are an error or a warning, as
+//! `fieldValidation` says.
+
+use bytes::Bytes;
+use konzert_api::{ApiError, Kind, meta, protobuf, schema};
+use serde_json::Value;
+
+use crate::options::FieldValidation;
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// Deeper documents are refused; no Kubernetes object comes near.
+const YAML_DEPTH: usize = 128;
+const YAML_NODES: usize = 200_000;
+const YAML_EVENTS: usize = 1_000_000;
+
+/// A request body and how it says it is encoded.
+#[derive(Clone, Debug)]
+pub(crate) struct RawBody {
+    /// Media type, lower case, without parameters.
+    pub(crate) content_type: String,
+    pub(crate) bytes: Bytes,
+}
+
+/// A decoded document and what is odd about it (duplicate fields).
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) value: Value,
+    pub(crate) problems: Vec<String>,
+}
+
+impl RawBody {
+    /// Decodes by content type; 415 for one that is not known.
+    pub(crate) fn document(&self) -> Result<Document, ApiError> {
+        match self.content_type.as_str() {
+            "" | JSON => json(&self.bytes),
+            YAML | "application/x-yaml" | "text/yaml" => yaml(&self.bytes),
+            PROTOBUF => protobuf_document(&self.bytes),
+            _ => Err(ApiError::unsupported_media_type(&[JSON, YAML, PROTOBUF])),
+        }
+    }
+
+    /// As [`Self::document`], `None` for an empty body.
+    pub(crate) fn optional_document(&self) -> Result<Option<Document>, ApiError> {
+        if self.bytes.is_empty() { Ok(None) } else { self.document().map(Some) }
+    }
+}
+
+/// JSON with duplicate fields reported.
+pub(crate) fn json(bytes: &[u8]) -> Result<Document, ApiError> {
+    let (value, problems) = schema::parse_json_strict(bytes)?;
+    Ok(Document { value, problems })
+}
+
+/// One YAML document, with limits against bombs.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: YAML_DEPTH,
+            max_nodes: YAML_NODES,
+            max_events: YAML_EVENTS,
+        },
+        with_snippet: false,
+    };
+    let value = serde_saphyr::from_slice_with_options(bytes, options)
+        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))?;
+    Ok(Document { value, problems: Vec::new() })
+}
+
+fn protobuf_document(bytes: &[u8]) -> Result<Document, ApiError> {
+    let decoded = protobuf::decode(bytes)?;
+    let problems = match decoded.unknown_fields {
+        0 => Vec::new(),
+        n => vec![format!("{n} protobuf fields are unknown to this server")],
+    };
+    let mut value = decoded.value;
+    if let Some(map) = value.as_object_mut() {
+        map.insert("apiVersion".to_owned(), decoded.api_version.into());
+        map.insert("kind".to_owned(), decoded.kind.into());
+    }
+    Ok(Document { value, problems })
+}
+
+/// Checks that the document is what the path says, filling apiVersion and kind in where they are missing.
+pub(crate) fn expect_kind(value: &mut Value, api_version: &str, kind: &str) -> Result<(), ApiError> {
+    let Some(map) = value.as_object_mut() else {
+        return Err(ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): not an object"
+        )));
+    };
+    let found_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let found_kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if !found_version.is_empty() && found_version != api_version {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    if !found_kind.is_empty() && found_kind != kind {
+        return Err(ApiError::bad_request(format!(
+            "{found_kind} in version {api_version:?} cannot be handled as a {kind}: the kind in the data does not \
+             match the kind of this path"
+        )));
+    }
+    map.insert("apiVersion".to_owned(), api_version.into());
+    map.insert("kind".to_owned(), kind.into());
+    Ok(())
+}
+
+/// Brings a decoded object into the shape of its kind: kind checked, unknown fields reported and dropped, types checked,
+/// defaults filled in. Returns the warnings.
+pub(crate) fn shape(
+    kind: &Kind,
+    object: &mut Value,
+    mut problems: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    expect_kind(object, &kind.api_version(), kind.kind())?;
+    let unknown = if kind.is_custom() {
+        kind.prune(object)
+    } else {
+        let unknown = schema::unknown_fields(kind.gvk(), object);
+        schema::prune_unknown(kind.gvk(), object);
+        unknown
+    };
+    if validation == FieldValidation::Strict && !(problems.is_empty() && unknown.is_empty()) {
+        return Err(schema::strict_decoding_error(kind.gvk(), &unknown, &problems));
+    }
+    problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+    if let Some(metadata) = meta::metadata_mut(object) {
+        // Field ownership is not tracked yet; claims about it from outside would be lies.
+        metadata.remove("managedFields");
+        metadata.remove("selfLink");
+    }
+    kind.decode(object)?;
+    kind.default(object);
+    let deprecated = match kind {
+        Kind::Custom(custom) => custom.deprecation.clone(),
+        Kind::Builtin(_) => None,
+    };
+    let warned = if validation == FieldValidation::Warn { problems } else { Vec::new() };
+    Ok(warned.into_iter().chain(deprecated).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use konzert_api::Catalogue;
+    use serde_json::json;
+
+    use super::*;
+
+    fn body(content_type: &str, text: &str) -> RawBody {
+        RawBody { content_type: content_type.to_owned(), bytes: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    #[test]
+    fn encodings() {
+        assert_eq!(body(JSON, r#"{"a":1}"#).document().unwrap().value, json!({"a": 1}));
+        assert_eq!(body(YAML, "a: 1\nb: [x]\n").document().unwrap().value, json!({"a": 1, "b": ["x"]}));
+        assert_eq!(body("text/html", "x").document().unwrap_err().code, 415);
+        assert_eq!(body(JSON, "{").document().unwrap_err().code, 400);
+        assert_eq!(body(YAML, "a: [").document().unwrap_err().code, 400);
+        assert_eq!(body(PROTOBUF, "k8s\0rubbish").document().unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn a_yaml_bomb_is_refused() {
+        let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for n in 1..12 {
+            let alias = format!("*a{},", n - 1).repeat(10);
+            text = format!("{text}a{n}: &a{n} [{}]\n", alias.trim_end_matches(','));
+        }
+        assert_eq!(body(YAML, &text).document().unwrap_err().code, 400);
+        let deep = "[".repeat(100_000);
+        assert_eq!(body(YAML, &deep).document().unwrap_err().code, 400);
+        assert_eq!(body(JSON, &deep).document().unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn field_validation() {
+        let kind = Catalogue::builtin().by_resource("", "v1", "configmaps").unwrap();
+        let object = || json!({"metadata": {"name": "a"}, "data": {"k": "v"}, "odd": 1});
+        let mut warned = object();
+        let warnings = shape(&kind, &mut warned, Vec::new(), FieldValidation::Warn).unwrap();
+        assert_eq!(warnings, ["unknown field \"odd\""]);
+        assert!(warned.get("odd").is_none());
+        let error = shape(&kind, &mut object(), Vec::new(), FieldValidation::Strict).unwrap_err();
+        assert_eq!(error.code, 400);
+        assert!(error.message.contains("strict decoding error: unknown field \"odd\""), "{}", error.message);
+        assert!(shape(&kind, &mut object(), Vec::new(), FieldValidation::Ignore).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_wrong_kind_is_refused() {
+        let kind = Catalogue::builtin().by_resource("", "v1", "configmaps").unwrap();
+        let check =
+            |mut value| shape(&kind, &mut value, Vec::new(), FieldValidation::Ignore).unwrap_err().code;
+        assert_eq!(check(json!({"apiVersion": "v1", "kind": "Secret"})), 400);
+        assert_eq!(check(json!({"apiVersion": "v2", "kind": "ConfigMap"})), 400);
+        assert_eq!(check(json!([])), 400);
+    }
+}

@@ -1,0 +1,266 @@
+//! Discovery: which groups, versions and resources there are, in the plain and in the aggregated form; and `OpenAPI`.
+//!
+//! All documents follow from a catalogue and are made once for it. Discovery documents are small and made together;
+//! `OpenAPI` documents are large and made when first asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use konzert_api::catalogue::Group;
+use konzert_api::openapi::{
+    OpenApiEntry, OpenApiKind, document_hash, group_version_path, openapi_v3, openapi_v3_index,
+};
+use konzert_api::{Catalogue, Kind, Subresource};
+use serde_json::{Value, json};
+
+const OBJECT_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// A document with its hash.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub(crate) bytes: Bytes,
+    /// Hexadecimal, for `ETag` and `?hash=`.
+    pub(crate) hash: String,
+}
+
+impl Document {
+    fn of(value: &Value) -> Self {
+        let bytes = Bytes::from(value.to_string());
+        let hash = document_hash(&bytes);
+        Self { bytes, hash }
+    }
+}
+
+/// Everything that is published about one catalogue.
+pub(crate) struct Documents {
+    catalogue: Catalogue,
+    /// By path: `/api`, `/apis`, `/api/v1`, `/apis/G`, `/apis/G/V`.
+    plain: BTreeMap<String, Document>,
+    /// By path (`/api`, `/apis`) and version of the discovery group.
+    aggregated: BTreeMap<(&'static str, &'static str), Document>,
+    openapi: BTreeMap<String, OnceLock<Arc<Document>>>,
+}
+
+impl Documents {
+    pub(crate) fn of(catalogue: &Catalogue) -> Self {
+        let groups = catalogue.groups();
+        let mut plain = BTreeMap::new();
+        let mut openapi = BTreeMap::new();
+        plain.insert("/api".to_owned(), Document::of(&api_versions()));
+        let named: Vec<&Group> = groups.iter().filter(|g| !g.name.is_empty()).collect();
+        let list: Vec<Value> = named.iter().map(|g| group_entry(g)).collect();
+        let group_list = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": list });
+        plain.insert("/apis".to_owned(), Document::of(&group_list));
+        for group in &groups {
+            if !group.name.is_empty() {
+                let mut entry = group_entry(group);
+                entry["kind"] = json!("APIGroup");
+                entry["apiVersion"] = json!("v1");
+                plain.insert(format!("/apis/{}", group.name), Document::of(&entry));
+            }
+            for version in &group.versions {
+                let path = group_version_path(&group.name, version);
+                plain.insert(
+                    format!("/{path}"),
+                    Document::of(&resource_list(catalogue, &group.name, version)),
+                );
+                openapi.insert(path, OnceLock::new());
+            }
+        }
+        let mut aggregated = BTreeMap::new();
+        for version in ["v2", "v2beta1"] {
+            for (path, core) in [("/api", true), ("/apis", false)] {
+                let wanted = groups.iter().filter(|g| g.name.is_empty() == core);
+                let document = Document::of(&aggregated_list(catalogue, wanted, version));
+                aggregated.insert((path, version), document);
+            }
+        }
+        Self { catalogue: catalogue.clone(), plain, aggregated, openapi }
+    }
+
+    /// The plain document at a path.
+    pub(crate) fn plain(&self, path: &str) -> Option<&Document> {
+        self.plain.get(path)
+    }
+
+    /// All plain paths.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.plain.keys().map(String::as_str)
+    }
+
+    /// The aggregated document at `/api` or `/apis`.
+    pub(crate) fn aggregated(&self, path: &str, version: &str) -> Option<&Document> {
+        self.aggregated.iter().find(|((p, v), _)| *p == path && *v == version).map(|(_, d)| d)
+    }
+
+    /// `OpenAPI` v3 of a group version, by `api/v1` or `apis/G/V`.
+    pub(crate) fn openapi(&self, group_version: &str) -> Option<Arc<Document>> {
+        let cell = self.openapi.get(group_version)?;
+        Some(cell.get_or_init(|| Arc::new(self.make_openapi(group_version))).clone())
+    }
+
+    fn make_openapi(&self, group_version: &str) -> Document {
+        let (group, version) = match group_version.split('/').collect::<Vec<_>>().as_slice() {
+            ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
+            _ => (String::new(), "v1".to_owned()),
+        };
+        let kinds: Vec<OpenApiKind<'_>> = self
+            .catalogue
+            .kinds_in(&group, &version)
+            .map(|kind| OpenApiKind {
+                gvk: kind.gvk(),
+                plural: kind.plural(),
+                scope: kind.scope(),
+                subresources: kind.subresources(),
+                custom_schema: match kind {
+                    Kind::Custom(custom) => Some(&*custom.raw_schema),
+                    Kind::Builtin(_) => None,
+                },
+            })
+            .collect();
+        Document::of(&openapi_v3(&kinds))
+    }
+
+    /// The index of `OpenAPI` documents; their hashes make the addresses immutable.
+    pub(crate) fn openapi_index(&self) -> Value {
+        let entry = |path: &String| {
+            let hash = self.openapi(path)?.hash.clone();
+            Some(OpenApiEntry { path: path.clone(), hash })
+        };
+        openapi_v3_index(&self.openapi.keys().filter_map(entry).collect::<Vec<_>>())
+    }
+}
+
+fn api_versions() -> Value {
+    json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] })
+}
+
+fn group_entry(group: &Group) -> Value {
+    let entry =
+        |version: &String| json!({ "groupVersion": format!("{}/{version}", group.name), "version": version });
+    let versions: Vec<Value> = group.versions.iter().map(entry).collect();
+    json!({ "name": group.name, "versions": versions, "preferredVersion": versions.first() })
+}
+
+fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
+    match subresource {
+        Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
+        Subresource::Log => &["get"],
+        Subresource::Binding | Subresource::Eviction => &["create"],
+        Subresource::Finalize => &["update"],
+    }
+}
+
+/// Group, version and kind of what a subresource answers.
+fn subresource_kind(kind: &Kind, subresource: Subresource) -> (String, String, String) {
+    let fixed =
+        |group: &str, version: &str, kind: &str| (group.to_owned(), version.to_owned(), kind.to_owned());
+    match subresource {
+        Subresource::Scale => fixed("autoscaling", "v1", "Scale"),
+        Subresource::Binding => fixed("", "v1", "Binding"),
+        Subresource::Eviction => fixed("policy", "v1", "Eviction"),
+        Subresource::Status | Subresource::Log | Subresource::Finalize => {
+            fixed(kind.group(), kind.version(), kind.kind())
+        }
+    }
+}
+
+fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
+    let mut resources = Vec::new();
+    for kind in catalogue.kinds_in(group, version) {
+        let mut entry = json!({
+            "name": kind.plural(),
+            "singularName": kind.singular(),
+            "namespaced": kind.namespaced(),
+            "kind": kind.kind(),
+            "verbs": OBJECT_VERBS,
+        });
+        put_names(&mut entry, kind);
+        resources.push(entry);
+        for subresource in kind.subresources() {
+            let (sub_group, sub_version, sub_kind) = subresource_kind(kind, subresource);
+            let mut entry = json!({
+                "name": format!("{}/{}", kind.plural(), subresource.name()),
+                "singularName": "",
+                "namespaced": kind.namespaced(),
+                "kind": sub_kind,
+                "verbs": subresource_verbs(subresource),
+            });
+            if (sub_group.as_str(), sub_version.as_str()) != (group, version) {
+                entry["group"] = json!(sub_group);
+                entry["version"] = json!(sub_version);
+            }
+            resources.push(entry);
+        }
+    }
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources })
+}
+
+fn put_names(entry: &mut Value, kind: &Kind) {
+    for (key, names) in [("shortNames", kind.short_names()), ("categories", kind.categories())] {
+        if !names.is_empty() {
+            entry[key] = json!(names);
+        }
+    }
+}
+
+fn aggregated_list<'a>(
+    catalogue: &Catalogue,
+    groups: impl Iterator<Item = &'a Group>,
+    version: &str,
+) -> Value {
+    let items: Vec<Value> = groups.map(|group| aggregated_group(catalogue, group)).collect();
+    json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {},
+        "items": items,
+    })
+}
+
+fn aggregated_group(catalogue: &Catalogue, group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| {
+            let kinds = catalogue.kinds_in(&group.name, version);
+            let resources: Vec<Value> = kinds.map(aggregated_resource).collect();
+            json!({ "version": version, "resources": resources, "freshness": "Current" })
+        })
+        .collect();
+    let mut metadata = json!({ "creationTimestamp": null });
+    if !group.name.is_empty() {
+        metadata["name"] = json!(group.name);
+    }
+    json!({ "metadata": metadata, "versions": versions })
+}
+
+fn aggregated_resource(kind: &Kind) -> Value {
+    let response_kind = |(group, version, kind): (String, String, String)| json!({ "group": group, "version": version, "kind": kind });
+    let mut entry = json!({
+        "resource": kind.plural(),
+        "responseKind": response_kind((kind.group().into(), kind.version().into(), kind.kind().into())),
+        "scope": if kind.namespaced() { "Namespaced" } else { "Cluster" },
+        "singularResource": kind.singular(),
+        "verbs": OBJECT_VERBS,
+    });
+    put_names(&mut entry, kind);
+    let subresources: Vec<Value> = kind
+        .subresources()
+        .into_iter()
+        .map(|subresource| {
+            json!({
+                "subresource": subresource.name(),
+                "responseKind": response_kind(subresource_kind(kind, subresource)),
+                "verbs": subresource_verbs(subresource),
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        entry["subresources"] = json!(subresources);
+    }
+    entry
+}

@@ -1,0 +1,151 @@
+//! The way of a request, from top to bottom:
+//!
+//! 1. count it and give it a deadline;
+//! 2. authentication: the listener or the in-process client says who calls ([`Caller`]);
+//! 3. read the path and the method ([`crate::request`]);
+//! 4. authorization ([`crate::auth`]);
+//! 5. discovery, health and the like ([`crate::documents`]), reviews ([`crate::reviews`]), or a resource ([`crate::operation`]);
+//! 6. errors become a `Status`, large answers are compressed ([`crate::respond`]).
+//!
+//! TCP and the in-process client come in here through the same door; built-in and custom kinds are not told apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use konzert_api::ApiError;
+
+use crate::auth::{Attributes, Caller, authorize, authorize_path};
+use crate::decode::RawBody;
+use crate::documents;
+use crate::error::Failure;
+use crate::metrics::{Metrics, RequestLabels};
+use crate::negotiate::{accepts_gzip, content_type};
+use crate::operation::Operation;
+use crate::options::Query;
+use crate::registry::Registry;
+use crate::request::{ResourcePath, Target, method_not_allowed, target, verb};
+use crate::respond::{self, Answer};
+use crate::reviews::Review;
+
+/// Larger request bodies are refused with 413.
+const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
+/// A request that is no stream is answered within this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Answers one request. Never fails: failures are answers.
+pub(crate) async fn handle<B>(app: Arc<App>, caller: Caller, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let _in_flight = app.metrics.begin();
+    let (parts, body) = request.into_parts();
+    let gzip = accepts_gzip(&parts.headers);
+    let mut labels = RequestLabels { verb: "other", resource: String::new(), code: 0 };
+    let routed = Box::pin(route(&app, caller, &parts, body, &mut labels));
+    let answer = match tokio::time::timeout(REQUEST_TIMEOUT, routed).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(failure)) => {
+            if failure.error.code >= 500 {
+                tracing::warn!(path = parts.uri.path(), error = %failure.error, "a request failed");
+            }
+            respond::failure(&failure)
+        }
+        Err(_elapsed) => respond::failure(
+            &ApiError::timeout("request did not complete within the allotted timeout").into(),
+        ),
+    };
+    labels.code = answer.status().as_u16();
+    app.metrics.count(labels);
+    respond::finish(answer, gzip).await
+}
+
+async fn route<B>(
+    app: &App,
+    caller: Caller,
+    parts: &Parts,
+    body: B,
+    labels: &mut RequestLabels,
+) -> Result<Answer, Failure>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let target = match target(parts.uri.path()) {
+        Ok(target) => target,
+        Err(error) => {
+            caller.user()?;
+            return Err(error.into());
+        }
+    };
+    match target {
+        Target::NonResource(path) => {
+            let method = if parts.method == Method::HEAD { "head" } else { "get" };
+            authorize_path(&caller, method, &path)?;
+            if !matches!(parts.method, Method::GET | Method::HEAD) {
+                return Err(method_not_allowed().into());
+            }
+            labels.verb = "get";
+            documents::answer(app, &path, parts)
+        }
+        Target::Resource(path) => resource(app, caller, parts, body, (path, labels)).await,
+    }
+}
+
+async fn resource<B>(
+    app: &App,
+    caller: Caller,
+    parts: &Parts,
+    body: B,
+    (path, labels): (ResourcePath, &mut RequestLabels),
+) -> Result<Answer, Failure>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let user = caller.user()?;
+    let query = Query::parse(parts.uri.query())?;
+    let verb = verb(&parts.method, &path, query.flag("watch")?)?;
+    authorize(user, &Attributes::of(verb, &path))?;
+    query.refuse_unknown()?;
+    labels.verb = verb.as_str();
+    if let Some(review) = Review::of(&path, verb) {
+        let body = read_body(parts, body).await?;
+        let answer = review.answer(user, &body)?;
+        return Ok(respond::value(StatusCode::CREATED, &answer)?);
+    }
+    let operation = Operation::new(app, path, verb, query, &parts.headers, caller.end_of_streams)?;
+    operation.place.kind.plural().clone_into(&mut labels.resource);
+    let body = read_body(parts, body).await?;
+    operation.run(body).await
+}
+
+/// The whole body, or 413.
+async fn read_body<B>(parts: &Parts, body: B) -> Result<RawBody, ApiError>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let limited = Limited::new(body, MAX_BODY_BYTES);
+    let collected = limited.collect().await.map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            ApiError::too_large(format!("limit is {MAX_BODY_BYTES}"))
+        } else {
+            ApiError::bad_request(format!("the request body could not be read: {error}"))
+        }
+    })?;
+    Ok(RawBody { content_type: content_type(&parts.headers), bytes: collected.to_bytes() })
+}

@@ -1,0 +1,245 @@
+//! One request on a resource: from verb, kind and subresource to the registry and back to an answer.
+//!
+//! Invariant: this is the only place that knows which verb goes with which subresource; no kind is named here.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use konzert_api::table::IncludeObject;
+use konzert_api::{ApiError, Subresource};
+use konzert_store::{Compacted, Revision};
+
+use crate::auth::EndOfStreams;
+use crate::body::ResponseBody;
+use crate::decode::RawBody;
+use crate::dispatch::App;
+use crate::error::{Failure, revision_gone};
+use crate::negotiate::{Shape, require_json, shape};
+use crate::options::{ListOptions, LogOptions, Query, WriteOptions};
+use crate::present::Presenter;
+use crate::registry::{DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
+use crate::request::{ResourcePath, Verb, method_not_allowed};
+use crate::respond::{self, Answer};
+
+/// A request whose kind is known.
+pub(crate) struct Operation<'a> {
+    app: &'a App,
+    pub(crate) place: Place,
+    name: Option<String>,
+    subresource: Option<Subresource>,
+    verb: Verb,
+    query: Query,
+    headers: &'a HeaderMap,
+    end_of_streams: EndOfStreams,
+}
+
+impl<'a> Operation<'a> {
+    /// Finds the kind; 404 when it is not served, 405 when the path cannot take the verb.
+    pub(crate) fn new(
+        app: &'a App,
+        path: ResourcePath,
+        verb: Verb,
+        query: Query,
+        headers: &'a HeaderMap,
+        end_of_streams: EndOfStreams,
+    ) -> Result<Self, ApiError> {
+        let served = app.registry.served();
+        let place = served
+            .place(&path.group, &path.version, &path.resource, path.namespace.as_deref())
+            .ok_or_else(ApiError::no_such_resource)?;
+        check_scope(&place, &path, verb)?;
+        let subresource = match path.subresource.as_deref() {
+            None => None,
+            Some(text) => Some(
+                Subresource::parse(text)
+                    .filter(|s| place.kind.has(*s))
+                    .ok_or_else(ApiError::no_such_resource)?,
+            ),
+        };
+        Ok(Self { app, place, name: path.name, subresource, verb, query, headers, end_of_streams })
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.app.registry
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Carries the request out.
+    pub(crate) async fn run(self, body: RawBody) -> Result<Answer, Failure> {
+        match self.subresource {
+            None => self.object(body).await,
+            Some(subresource) => self.subresource(subresource, body).await,
+        }
+    }
+
+    async fn object(self, body: RawBody) -> Result<Answer, Failure> {
+        let registry = self.registry();
+        match self.verb {
+            Verb::Get => self.get(),
+            Verb::List => self.list(),
+            Verb::Watch => self.watch(),
+            Verb::Create => {
+                let options = self.write_options("CreateOptions")?;
+                let written = registry.create(&self.place, &body, options).await?;
+                Ok(self.written(StatusCode::CREATED, &written)?)
+            }
+            Verb::Update => self.update(&body, Mode::Whole).await,
+            Verb::Patch => self.patch(&body, Mode::Whole).await,
+            Verb::Delete => {
+                let options = DeleteOptions::parse(&body, &self.query)?;
+                let bytes = registry.delete(&self.place, self.name(), &options).await?;
+                self.deleted(&bytes)
+            }
+            Verb::DeleteCollection => {
+                let options = DeleteOptions::parse(&body, &self.query)?;
+                let selection = ListOptions::parse(&self.query, false)?;
+                let presenter = self.presenter()?;
+                let answer = registry.delete_collection(&self.place, &selection, &options).await?;
+                let pieces = presenter.list(answer, now())?;
+                Ok(respond::with_type(StatusCode::OK, "application/json", ResponseBody::pieces(pieces)))
+            }
+        }
+    }
+
+    async fn subresource(self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
+        let registry = self.registry();
+        match (subresource, self.verb) {
+            (Subresource::Status, Verb::Get) => self.get(),
+            (Subresource::Status, Verb::Update) => self.update(&body, Mode::Status).await,
+            (Subresource::Status, Verb::Patch) => self.patch(&body, Mode::Status).await,
+            (Subresource::Finalize, Verb::Update) => self.update(&body, Mode::Finalize).await,
+            (Subresource::Scale, Verb::Get) => {
+                require_json(self.headers)?;
+                Ok(respond::json(StatusCode::OK, registry.scale(&self.place, self.name())?))
+            }
+            (Subresource::Scale, Verb::Update) => {
+                let options = self.write_options("UpdateOptions")?;
+                let written = registry.update_scale(&self.place, self.name(), &body, options).await?;
+                Ok(Self::plain(StatusCode::OK, written))
+            }
+            (Subresource::Scale, Verb::Patch) => {
+                let options = self.patch_options(&body)?;
+                let written = registry.patch_scale(&self.place, self.name(), &body, options).await?;
+                Ok(Self::plain(StatusCode::OK, written))
+            }
+            (Subresource::Binding, Verb::Create) => {
+                let dry_run = self.write_options("CreateOptions")?.dry_run;
+                let bytes = registry.bind(&self.place, self.name(), &body, dry_run).await?;
+                Ok(respond::json(StatusCode::CREATED, bytes))
+            }
+            (Subresource::Eviction, Verb::Create) => {
+                let bytes = registry.evict(&self.place, self.name(), &body, &self.query).await?;
+                Ok(respond::json(StatusCode::CREATED, bytes))
+            }
+            (Subresource::Log, Verb::Get) => self.log().await,
+            _ => Err(method_not_allowed().into()),
+        }
+    }
+
+    fn presenter(&self) -> Result<Presenter, ApiError> {
+        let shape = shape(self.headers)?;
+        let include = match shape {
+            Shape::Table(_) => IncludeObject::parse(self.query.text("includeObject").unwrap_or_default())?,
+            Shape::Object | Shape::Metadata(_) => IncludeObject::default(),
+        };
+        Ok(Presenter { kind: self.place.kind.clone(), shape, include })
+    }
+
+    fn write_options(&self, kind: &'static str) -> Result<WriteOptions, ApiError> {
+        WriteOptions::parse(&self.query, kind)
+    }
+
+    fn patch_options(&self, body: &RawBody) -> Result<WriteOptions, ApiError> {
+        if !is_apply(body) && self.query.optional_flag("force")?.is_some() {
+            return Err(ApiError::bad_request("force may only be set for server-side apply"));
+        }
+        self.write_options("PatchOptions")
+    }
+
+    fn get(&self) -> Result<Answer, Failure> {
+        let presenter = self.presenter()?;
+        if let Some(asked) = self.query.text("resourceVersion").and_then(|v| v.parse().ok()).map(Revision) {
+            let current = self.registry().store.revision();
+            if asked > current {
+                return Err(revision_gone(Compacted { requested: asked, oldest: current, current }).into());
+            }
+        }
+        let bytes = self.registry().get(&self.place, self.name())?;
+        Ok(respond::json(StatusCode::OK, presenter.object(&bytes, now())?))
+    }
+
+    fn list(&self) -> Result<Answer, Failure> {
+        let presenter = self.presenter()?;
+        let options = ListOptions::parse(&self.query, false)?;
+        let answer = self.registry().list(&self.place, &options)?;
+        let pieces = presenter.list(answer, now())?;
+        Ok(respond::with_type(StatusCode::OK, "application/json", ResponseBody::pieces(pieces)))
+    }
+
+    fn watch(self) -> Result<Answer, Failure> {
+        let presenter = self.presenter()?;
+        let options = ListOptions::parse(&self.query, true)?;
+        let stream = self.app.registry.watch(self.place, &options, presenter, self.end_of_streams)?;
+        let mut answer = respond::with_type(StatusCode::OK, "application/json", ResponseBody::stream(stream));
+        answer
+            .headers_mut()
+            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        Ok(answer)
+    }
+
+    async fn log(self) -> Result<Answer, Failure> {
+        let options = LogOptions::parse(&self.query, now())?;
+        let name = self.name.as_deref().unwrap_or_default();
+        let stream = self.app.registry.log(&self.place, name, options, self.end_of_streams).await?;
+        Ok(respond::with_type(StatusCode::OK, "text/plain", ResponseBody::stream(stream)))
+    }
+
+    async fn update(&self, body: &RawBody, mode: Mode) -> Result<Answer, Failure> {
+        let options = self.write_options("UpdateOptions")?;
+        let written = self.registry().update(&self.place, self.name(), body, mode, options).await?;
+        Ok(self.written(StatusCode::OK, &written)?)
+    }
+
+    async fn patch(&self, body: &RawBody, mode: Mode) -> Result<Answer, Failure> {
+        let options = self.patch_options(body)?;
+        let written = self.registry().patch(&self.place, self.name(), body, mode, options).await?;
+        Ok(self.written(StatusCode::OK, &written)?)
+    }
+
+    fn written(&self, code: StatusCode, written: &Written) -> Result<Answer, ApiError> {
+        let bytes = self.presenter()?.object(&written.bytes, now())?;
+        let mut answer = respond::json(code, bytes);
+        respond::warn(&mut answer, &written.warnings);
+        Ok(answer)
+    }
+
+    fn plain(code: StatusCode, written: Written) -> Answer {
+        let mut answer = respond::json(code, written.bytes);
+        respond::warn(&mut answer, &written.warnings);
+        answer
+    }
+
+    /// A deletion answers an object, which takes the shape asked for, or a `Status`, which does not.
+    fn deleted(&self, bytes: &Bytes) -> Result<Answer, Failure> {
+        let is_object = bytes.starts_with(b"{\"metadata\":{");
+        let is_status = !is_object && crate::encode::decode(bytes)?["kind"] == "Status";
+        let shown = if is_status { bytes.clone() } else { self.presenter()?.object(bytes, now())? };
+        Ok(respond::json(StatusCode::OK, shown))
+    }
+}
+
+fn check_scope(place: &Place, path: &ResourcePath, verb: Verb) -> Result<(), ApiError> {
+    if path.namespace.is_some() && !place.kind.namespaced() {
+        return Err(ApiError::no_such_resource());
+    }
+    if !place.kind.namespaced() || path.namespace.is_some() {
+        return Ok(());
+    }
+    match verb {
+        Verb::List | Verb::Watch => Ok(()),
+        Verb::Create | Verb::DeleteCollection => Err(method_not_allowed()),
+        Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => Err(ApiError::no_such_resource()),
+    }
+}

@@ -1,0 +1,436 @@
+//! Query parameters, read once into typed options.
+//!
+//! Invariant: a parameter that is not known is an error, never silence; so is a value that is not understood. What a
+//! parameter means for a verb is decided in [`crate::registry`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use konzert_api::{ApiError, FieldError, GroupKind};
+
+use crate::request::{PlusSign, percent_decode};
+
+const MAX_QUERY_BYTES: usize = 64 * 1024;
+
+/// Known parameters that change nothing here: formatting and attribution.
+const HARMLESS: &[&str] = &["pretty", "timeout", "fieldManager", "insecureSkipTLSVerifyBackend"];
+/// Known parameters that mean something; every other one is refused.
+const MEANINGFUL: &[&str] = &[
+    "allowWatchBookmarks",
+    "container",
+    "continue",
+    "dryRun",
+    "fieldSelector",
+    "fieldValidation",
+    "follow",
+    "force",
+    "gracePeriodSeconds",
+    "includeObject",
+    "labelSelector",
+    "limit",
+    "limitBytes",
+    "orphanDependents",
+    "previous",
+    "propagationPolicy",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "sinceSeconds",
+    "sinceTime",
+    "stream",
+    "tailLines",
+    "timeoutSeconds",
+    "timestamps",
+    "watch",
+];
+
+/// The decoded query string; the last value of a repeated parameter wins, except where lists are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Query(BTreeMap<String, Vec<String>>);
+
+impl Query {
+    /// Decodes `raw`, the part after `?`.
+    pub(crate) fn parse(raw: Option<&str>) -> Result<Self, ApiError> {
+        let raw = raw.unwrap_or_default();
+        if raw.len() > MAX_QUERY_BYTES {
+            return Err(ApiError::bad_request("the query string is too long"));
+        }
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text| {
+                percent_decode(text, PlusSign::Space).ok_or_else(|| {
+                    ApiError::bad_request(format!(
+                        "the query parameter {pair:?} is not valid percent-encoded UTF-8"
+                    ))
+                })
+            };
+            all.entry(decode(key)?).or_default().push(decode(value)?);
+        }
+        Ok(Self(all))
+    }
+
+    /// Refuses parameters nobody here knows.
+    pub(crate) fn refuse_unknown(&self) -> Result<(), ApiError> {
+        match self.0.keys().find(|k| !HARMLESS.contains(&k.as_str()) && !MEANINGFUL.contains(&k.as_str())) {
+            None => Ok(()),
+            Some(key) => Err(ApiError::bad_request(format!(
+                "the query parameter {key:?} is not supported by this server; it would have been ignored"
+            ))),
+        }
+    }
+
+    /// The last value, `None` when absent or empty.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|v| v.last()).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// All values.
+    pub(crate) fn texts(&self, key: &str) -> &[String] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Present without a value counts as true, as Kubernetes reads it.
+    pub(crate) fn flag(&self, key: &str) -> Result<bool, ApiError> {
+        self.optional_flag(key).map(|flag| flag.unwrap_or(false))
+    }
+
+    /// `None` when absent.
+    pub(crate) fn optional_flag(&self, key: &str) -> Result<Option<bool>, ApiError> {
+        let Some(value) = self.0.get(key).and_then(|v| v.last()) else { return Ok(None) };
+        match value.to_ascii_lowercase().as_str() {
+            "" | "1" | "t" | "true" => Ok(Some(true)),
+            "0" | "f" | "false" => Ok(Some(false)),
+            _ => Err(bad_value(key, value)),
+        }
+    }
+
+    /// A whole number, `None` when absent.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<i64>, ApiError> {
+        self.text(key).map(|v| v.parse().map_err(|_e| bad_value(key, v))).transpose()
+    }
+}
+
+fn bad_value(key: &str, value: &str) -> ApiError {
+    ApiError::bad_request(format!("unable to decode query parameter {key}: invalid value {value:?}"))
+}
+
+/// What happens to unknown and duplicate fields of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// Options of create, update and patch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteOptions {
+    pub(crate) dry_run: bool,
+    pub(crate) field_validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// From the query; `kind` is the options' name in error messages.
+    pub(crate) fn parse(query: &Query, kind: &'static str) -> Result<Self, ApiError> {
+        let field_validation = match query.text("fieldValidation") {
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Strict") => FieldValidation::Strict,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some(other) => {
+                let error =
+                    FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]);
+                return Err(options_invalid(kind, error));
+            }
+        };
+        Ok(Self { dry_run: dry_run(query.texts("dryRun"), kind)?, field_validation })
+    }
+}
+
+/// Reads `dryRun`; the only value is `All`.
+pub(crate) fn dry_run(values: &[String], kind: &'static str) -> Result<bool, ApiError> {
+    let mut values = values.iter().filter(|v| !v.is_empty()).peekable();
+    let asked = values.peek().is_some();
+    match values.find(|v| *v != "All") {
+        None => Ok(asked),
+        Some(other) => {
+            Err(options_invalid(kind, FieldError::not_supported("dryRun", other.as_str(), &["All"])))
+        }
+    }
+}
+
+fn options_invalid(kind: &'static str, error: FieldError) -> ApiError {
+    ApiError::invalid(&GroupKind::new("meta.k8s.io", kind), "", vec![error])
+}
+
+/// How `resourceVersion` is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionMatch {
+    NotOlderThan,
+    Exact,
+}
+
+/// A `resourceVersion` parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionAsked {
+    /// Absent: the most recent state.
+    Latest,
+    /// `0`: any state will do.
+    Any,
+    /// A revision.
+    At(u64),
+}
+
+/// Options of list, watch and deletecollection.
+#[derive(Clone, Debug)]
+pub(crate) struct ListOptions {
+    pub(crate) label_selector: Option<String>,
+    pub(crate) field_selector: Option<String>,
+    pub(crate) version: VersionAsked,
+    pub(crate) version_match: Option<VersionMatch>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) continue_token: Option<String>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) bookmarks: bool,
+    pub(crate) send_initial_events: Option<bool>,
+}
+
+impl ListOptions {
+    /// Reads and cross-checks the parameters. `watch` selects the rules.
+    pub(crate) fn parse(query: &Query, watch: bool) -> Result<Self, ApiError> {
+        let limit = match query.number("limit")? {
+            None | Some(0) => None,
+            Some(n) => {
+                Some(usize::try_from(n).map_err(|_e| ApiError::bad_request("limit must not be negative"))?)
+            }
+        };
+        let options = Self {
+            label_selector: query.text("labelSelector").map(str::to_owned),
+            field_selector: query.text("fieldSelector").map(str::to_owned),
+            version: resource_version(query)?,
+            version_match: version_match(query)?,
+            limit,
+            continue_token: query.text("continue").map(str::to_owned),
+            timeout: query
+                .number("timeoutSeconds")?
+                .and_then(|s| u64::try_from(s).ok())
+                .filter(|s| *s > 0)
+                .map(Duration::from_secs),
+            bookmarks: query.flag("allowWatchBookmarks")?,
+            send_initial_events: query.optional_flag("sendInitialEvents")?,
+        };
+        if watch {
+            options.check_watch()?;
+        } else {
+            options.check_list()?;
+        }
+        Ok(options)
+    }
+
+    fn check_list(&self) -> Result<(), ApiError> {
+        if self.send_initial_events.is_some() {
+            return Err(forbidden_option("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        if self.continue_token.is_some() && !matches!(self.version, VersionAsked::Latest | VersionAsked::Any)
+        {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        let Some(version_match) = self.version_match else { return Ok(()) };
+        let field = "resourceVersionMatch";
+        if self.version == VersionAsked::Latest {
+            let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            return Err(forbidden_option(field, why));
+        }
+        if self.continue_token.is_some() {
+            return Err(forbidden_option(
+                field,
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
+        }
+        if version_match == VersionMatch::Exact && self.version == VersionAsked::Any {
+            let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            return Err(forbidden_option(field, why));
+        }
+        Ok(())
+    }
+
+    fn check_watch(&self) -> Result<(), ApiError> {
+        let field = "resourceVersionMatch";
+        if self.continue_token.is_some() {
+            return Err(forbidden_option("continue", "continue is forbidden for watch"));
+        }
+        match (self.send_initial_events, self.version_match) {
+            (None, None) | (Some(_), Some(VersionMatch::NotOlderThan)) => Ok(()),
+            (None, Some(_)) => {
+                let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                Err(forbidden_option(field, why))
+            }
+            (Some(_), None) => {
+                let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                Err(forbidden_option(field, why))
+            }
+            (Some(_), Some(VersionMatch::Exact)) => Err(options_invalid(
+                "ListOptions",
+                FieldError::not_supported(field, "Exact", &["NotOlderThan"]),
+            )),
+        }
+    }
+}
+
+fn forbidden_option(field: &str, why: &str) -> ApiError {
+    options_invalid("ListOptions", FieldError::forbidden(field, why))
+}
+
+fn resource_version(query: &Query) -> Result<VersionAsked, ApiError> {
+    match query.text("resourceVersion") {
+        None => Ok(VersionAsked::Latest),
+        Some("0") => Ok(VersionAsked::Any),
+        Some(text) => text.parse().map(VersionAsked::At).map_err(|_e| {
+            let error = FieldError::invalid("resourceVersion", text, "must be a whole number");
+            options_invalid("ListOptions", error)
+        }),
+    }
+}
+
+fn version_match(query: &Query) -> Result<Option<VersionMatch>, ApiError> {
+    match query.text("resourceVersionMatch") {
+        None => Ok(None),
+        Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
+        Some("Exact") => Ok(Some(VersionMatch::Exact)),
+        Some(other) => {
+            let error =
+                FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan", ""]);
+            Err(options_invalid("ListOptions", error))
+        }
+    }
+}
+
+/// What of a container's log is wanted, as the query says it.
+#[derive(Debug)]
+pub(crate) struct LogOptions {
+    pub(crate) container: Option<String>,
+    pub(crate) follow: bool,
+    pub(crate) previous: bool,
+    pub(crate) timestamps: bool,
+    pub(crate) tail_lines: Option<u64>,
+    pub(crate) limit_bytes: Option<u64>,
+    pub(crate) since: Option<Timestamp>,
+}
+
+impl LogOptions {
+    /// `now` turns `sinceSeconds` into an instant.
+    pub(crate) fn parse(query: &Query, now: Timestamp) -> Result<Self, ApiError> {
+        if query.text("stream").is_some_and(|s| s != "All") {
+            return Err(ApiError::bad_request("only stream=All is supported: both streams share one log"));
+        }
+        Ok(Self {
+            container: query.text("container").map(str::to_owned),
+            follow: query.flag("follow")?,
+            previous: query.flag("previous")?,
+            timestamps: query.flag("timestamps")?,
+            tail_lines: not_negative(query, "tailLines")?,
+            limit_bytes: not_negative(query, "limitBytes")?,
+            since: log_since(query, now)?,
+        })
+    }
+}
+
+fn log_since(query: &Query, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    match (query.text("sinceTime"), not_negative(query, "sinceSeconds")?) {
+        (Some(_), Some(_)) => {
+            Err(ApiError::bad_request("at most one of sinceTime or sinceSeconds may be specified"))
+        }
+        (Some(text), None) => text.parse().map(Some).map_err(|_e| bad_value("sinceTime", text)),
+        (None, Some(seconds)) => {
+            let span = i64::try_from(seconds).ok().map(jiff::SignedDuration::from_secs);
+            Ok(Some(span.and_then(|s| now.checked_sub(s).ok()).unwrap_or(Timestamp::UNIX_EPOCH)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn not_negative(query: &Query, key: &str) -> Result<Option<u64>, ApiError> {
+    query
+        .number(key)?
+        .map(|n| u64::try_from(n).map_err(|_e| ApiError::bad_request(format!("{key} must not be negative"))))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(raw: &str, watch: bool) -> Result<ListOptions, ApiError> {
+        let query = Query::parse(Some(raw))?;
+        query.refuse_unknown()?;
+        ListOptions::parse(&query, watch)
+    }
+
+    #[test]
+    fn reject_rules_of_list_and_watch() {
+        let list_table = [
+            ("limit=500", 0),
+            ("resourceVersion=0&resourceVersionMatch=NotOlderThan", 0),
+            ("resourceVersion=7&resourceVersionMatch=Exact", 0),
+            ("sendInitialEvents=true", 422),
+            ("resourceVersionMatch=Exact", 422),
+            ("resourceVersion=0&resourceVersionMatch=Exact", 422),
+            ("resourceVersion=7&resourceVersionMatch=Odd", 422),
+            ("continue=x&resourceVersion=7", 400),
+            ("continue=x&resourceVersion=0&resourceVersionMatch=NotOlderThan", 422),
+            ("limit=-1", 400),
+            ("limit=x", 400),
+            ("resourceVersion=x", 422),
+            ("shardSelector=x", 400),
+        ];
+        for (raw, code) in list_table {
+            assert_eq!(list(raw, false).map_or_else(|e| e.code, |_| 0), code, "{raw}");
+        }
+        let watch_table = [
+            ("resourceVersion=7&allowWatchBookmarks=true&timeoutSeconds=5", 0),
+            ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", 0),
+            ("sendInitialEvents=true", 422),
+            ("sendInitialEvents=true&resourceVersionMatch=Exact", 422),
+            ("resourceVersion=7&resourceVersionMatch=NotOlderThan", 422),
+            ("continue=x", 422),
+        ];
+        for (raw, code) in watch_table {
+            assert_eq!(list(raw, true).map_or_else(|e| e.code, |_| 0), code, "{raw}");
+        }
+    }
+
+    #[test]
+    fn write_options() {
+        let parse = |raw| WriteOptions::parse(&Query::parse(Some(raw)).unwrap(), "CreateOptions");
+        assert!(parse("dryRun=All").unwrap().dry_run);
+        assert!(!parse("dryRun=").unwrap().dry_run);
+        assert_eq!(parse("dryRun=Server").unwrap_err().code, 422);
+        assert_eq!(parse("fieldValidation=Strict").unwrap().field_validation, FieldValidation::Strict);
+        assert_eq!(parse("").unwrap().field_validation, FieldValidation::Warn);
+        assert_eq!(parse("fieldValidation=x").unwrap_err().code, 422);
+    }
+
+    #[test]
+    fn log_options() {
+        let now: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
+        let parse = |raw| LogOptions::parse(&Query::parse(Some(raw)).unwrap(), now);
+        let options = parse("follow=true&tailLines=5&sinceSeconds=60&container=a").unwrap();
+        assert!(options.follow);
+        assert_eq!(options.tail_lines, Some(5));
+        assert_eq!(options.since.unwrap().to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(parse("tailLines=-1").unwrap_err().code, 400);
+        assert_eq!(parse("stream=Stdout").unwrap_err().code, 400);
+        assert_eq!(parse("sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn query_decoding() {
+        let query = Query::parse(Some("labelSelector=a%3Db%2Cc+in+(d)&watch")).unwrap();
+        assert_eq!(query.text("labelSelector"), Some("a=b,c in (d)"));
+        assert!(query.flag("watch").unwrap());
+        assert!(Query::parse(Some("a=%ff")).is_err());
+    }
+}

@@ -1,0 +1,207 @@
+//! Update: one compare-and-swap loop under PUT, PATCH, `scale`, `status`, `binding` and `finalize`.
+//!
+//! The loop reads the current object, lets the caller make the next one from it, prepares, validates and swaps it in. A
+//! caller whose object names a resourceVersion loses to whoever wrote in between (409); one that names none starts again.
+//! An update that changes nothing writes nothing.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use konzert_api::{ApiError, FieldError, meta};
+use konzert_store::{Entry, Expect};
+use serde_json::Value;
+
+use super::create::{as_if_stored, settle_namespace};
+use super::{MAX_ATTEMPTS, Place, Registry, Written, now};
+use crate::decode::{RawBody, shape};
+use crate::hooks::{Hooks, Write};
+use crate::options::WriteOptions;
+
+/// Which part of the object an update may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Everything but the status, where that is a subresource.
+    Whole,
+    /// Only the status.
+    Status,
+    /// Only `spec.finalizers` (of a namespace).
+    Finalize,
+    /// Fields that only the server sets through a subresource of its own, such as a pod's binding.
+    Internal,
+}
+
+impl Registry {
+    /// PUT of an object or of its status.
+    pub(crate) async fn update(
+        &self,
+        place: &Place,
+        name: &str,
+        body: &RawBody,
+        mode: Mode,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let document = body.document()?;
+        let mut object = document.value;
+        let warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        if place.kind.is_custom() && meta::resource_version(&object).is_empty() {
+            let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
+        }
+        let bytes = self.modify(place, name, mode, options.dry_run, |_| Ok(object.clone())).await?;
+        Ok(Written { bytes, warnings })
+    }
+
+    /// The loop. `make` turns the current object into the wished one; it may run several times.
+    pub(crate) async fn modify(
+        &self,
+        place: &Place,
+        name: &str,
+        mode: Mode,
+        dry_run: bool,
+        mut make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
+    ) -> Result<Bytes, ApiError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let entry = self.entry(place, name)?;
+            let current = place.read(&entry.value)?;
+            let wished = make(&current)?;
+            let step = Step { registry: self, place, name, mode, now: now() };
+            if let Some(bytes) = step.attempt(&entry, &current, wished, dry_run).await? {
+                return Ok(bytes);
+            }
+        }
+        Err(ApiError::conflict(&place.kind.group_resource(), name))
+    }
+}
+
+/// One turn of the loop.
+struct Step<'a> {
+    registry: &'a Registry,
+    place: &'a Place,
+    name: &'a str,
+    mode: Mode,
+    now: Timestamp,
+}
+
+impl Step<'_> {
+    /// `Ok(None)`: somebody was faster.
+    async fn attempt(
+        &self,
+        entry: &Entry,
+        current: &Value,
+        mut next: Value,
+        dry_run: bool,
+    ) -> Result<Option<Bytes>, ApiError> {
+        self.check_identity(current, &next)?;
+        settle_namespace(self.place, &mut next)?;
+        self.prepare(current, &mut next);
+        self.admit_update(current, &next)?;
+        self.validate(current, &next)?;
+        let write = Write { registry: self.registry, place: self.place, name: self.name, now: self.now };
+        let hooks = &self.registry.hooks;
+        let reservation = hooks.before_update(&write, current, &mut next, self.mode)?;
+        if next == *current {
+            return self.place.present(&entry.value).map(Some);
+        }
+        if dry_run {
+            return as_if_stored(self.place, &next, entry.modified).map(Some);
+        }
+        if self.deletion_is_complete(current, &next) {
+            let gone = self.registry.remove(self.place, self.name, entry.modified).await?;
+            return gone.map(|gone| as_if_stored(self.place, &next, gone.modified)).transpose();
+        }
+        let expect = Expect::At(entry.modified);
+        let Some(written) = self.registry.put(self.place, self.name, &next, expect).await? else {
+            return Ok(None);
+        };
+        reservation.keep();
+        hooks.updated(self.place, &next);
+        hooks.written(self.registry, self.place, written.modified).await;
+        self.place.present(&written.value).map(Some)
+    }
+
+    /// Name, uid and resourceVersion of the wished object must be those of the current one, where given.
+    fn check_identity(&self, current: &Value, next: &Value) -> Result<(), ApiError> {
+        let group_resource = self.place.kind.group_resource();
+        let name = meta::name(next);
+        if name != self.name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.name
+            )));
+        }
+        let (uid, current_uid) = (meta::uid(next), meta::uid(current));
+        if !uid.is_empty() && uid != current_uid {
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}");
+            return Err(ApiError::conflict_because(&group_resource, self.name, &why));
+        }
+        let version = meta::resource_version(next);
+        if !version.is_empty() && version != meta::resource_version(current) {
+            return Err(ApiError::conflict(&group_resource, self.name));
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, current: &Value, next: &mut Value) {
+        match self.mode {
+            Mode::Whole => {
+                self.place.kind.prepare_update(current, next);
+                Hooks::settle_update(self.place, current, next);
+            }
+            Mode::Status => self.place.kind.prepare_status_update(current, next),
+            Mode::Finalize => {
+                let finalizers = next.pointer("/spec/finalizers").cloned();
+                *next = current.clone();
+                if let Some(spec) = next.get_mut("spec").and_then(Value::as_object_mut) {
+                    match finalizers {
+                        Some(list) => spec.insert("finalizers".to_owned(), list),
+                        None => spec.remove("finalizers"),
+                    };
+                }
+            }
+            Mode::Internal => {}
+        }
+        // The revision is checked; from here on both objects carry the same one.
+        meta::set(next, "resourceVersion", meta::resource_version(current));
+    }
+
+    /// Where admission stands for changes: both objects are known, nothing is validated or reserved yet.
+    fn admit_update(&self, current: &Value, next: &Value) -> Result<(), ApiError> {
+        if !meta::is_being_deleted(current) {
+            return Ok(());
+        }
+        let before = meta::finalizers(current);
+        let added: Vec<&str> = meta::finalizers(next).into_iter().filter(|f| !before.contains(f)).collect();
+        if added.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            added.iter().map(|f| format!("{f:?}")).collect::<Vec<_>>().join(", ")
+        );
+        let error = FieldError::forbidden("metadata.finalizers", why);
+        Err(ApiError::invalid(&self.place.kind.group_kind(), self.name, vec![error]))
+    }
+
+    fn validate(&self, current: &Value, next: &Value) -> Result<(), ApiError> {
+        if next == current || self.mode == Mode::Internal {
+            return Ok(());
+        }
+        let mut errors = self.place.kind.validate(next);
+        if self.mode == Mode::Whole {
+            errors.extend(self.place.kind.validate_update(current, next));
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::invalid(&self.place.kind.group_kind(), self.name, errors))
+    }
+
+    /// The last finalizer of an object that waits for its deletion was taken away.
+    fn deletion_is_complete(&self, current: &Value, next: &Value) -> bool {
+        let grace = current.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
+        meta::is_being_deleted(current)
+            && grace.unwrap_or(0) == 0
+            && meta::finalizers(next).is_empty()
+            && !Hooks::holds(self.place, next)
+    }
+}

@@ -1,0 +1,139 @@
+//! The listener: TLS, HTTP/1.1 and HTTP/2, one task per connection, a graceful end.
+//!
+//! A connection that fails is logged once, at debug: clients come and go. Handshakes and idle header reads have deadlines, so
+//! that silent peers cost nothing for long.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use jiff::Timestamp;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::auth::{Caller, EndOfStreams, User};
+use crate::dispatch::{App, handle};
+use crate::error::{ApiServerError, describe};
+use crate::pki::{Pki, subject};
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a failed accept, for example when file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Requests that run when the server stops get this long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A certificate that is due is looked for at least this often; a laptop that slept wakes up late.
+const RENEWAL_CHECK: Duration = Duration::from_hours(12);
+const MAX_STREAMS: u32 = 1000;
+
+/// Serves until `shutdown` resolves, then ends watches and lets running requests finish.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    pki: &Pki,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ApiServerError> {
+    let tls = TlsAcceptor::from(Arc::new(pki.server_config()?));
+    let (stop, end_of_streams) = tokio::sync::watch::channel(false);
+    let renewal = AbortOnDrop(tokio::spawn(renew(pki.clone())));
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let connection = Connection {
+                    app: app.clone(),
+                    tls: tls.clone(),
+                    end_of_streams: end_of_streams.clone(),
+                    watcher: graceful.watcher(),
+                };
+                tokio::spawn(connection.run(socket));
+            }
+            Err(error) if is_fatal(&error) => return Err(ApiServerError::Accept(error)),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    drop(renewal);
+    stop.send_replace(true);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::debug!("connections were still open when the server stopped");
+    }
+    Ok(())
+}
+
+/// A listener that is no listener cannot recover; everything else is about one connection or passes.
+fn is_fatal(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::NotConnected)
+}
+
+pub(crate) struct AbortOnDrop(pub(crate) tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Replaces certificates long before they end.
+async fn renew(pki: Pki) {
+    loop {
+        let due = Duration::from_secs(pki.seconds_until_renewal(Timestamp::now()));
+        tokio::time::sleep(due.clamp(Duration::from_mins(1), RENEWAL_CHECK)).await;
+        let worker = pki.clone();
+        match tokio::task::spawn_blocking(move || worker.renew_if_due(Timestamp::now())).await {
+            Ok(Ok(true)) => tracing::info!("certificates were renewed"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::error!(error = %describe(&error), "certificates could not be renewed"),
+            Err(error) => tracing::error!(%error, "the renewal of certificates ended badly"),
+        }
+    }
+}
+
+struct Connection {
+    app: Arc<App>,
+    tls: TlsAcceptor,
+    end_of_streams: EndOfStreams,
+    watcher: hyper_util::server::graceful::Watcher,
+}
+
+impl Connection {
+    async fn run(self, socket: TcpStream) {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.accept(socket)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_elapsed) => return tracing::debug!("a TLS handshake took too long"),
+        };
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let user = certificate.and_then(subject).map(|(name, groups)| User::new(name, groups));
+        let caller = Caller { user, end_of_streams: self.end_of_streams };
+        let app = self.app;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = handle(app.clone(), caller.clone(), request);
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        if let Err(error) = self.watcher.watch(connection).await {
+            tracing::debug!(error = %describe(&*error), "a connection ended with an error");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Deletion: preconditions, finalizers, propagation, grace, collections, namespaces.
+
+use serde_json::json;
+
+use crate::support::{CONFIG_MAPS, DEPLOYMENTS, PODS, config_map, deployment, pod, server};
+
+#[tokio::test]
+async fn preconditions() {
+    let server = server().await;
+    let created = server.post(CONFIG_MAPS, &config_map("a")).await.expect(201);
+    let path = format!("{CONFIG_MAPS}/a");
+    let wrong = json!({ "preconditions": { "uid": "other" } });
+    let refused = server.delete(&path, &wrong).await.expect(409);
+    assert!(refused["message"].as_str().unwrap().contains("UID in precondition: other"), "{refused}");
+    server.delete(&path, &json!({ "preconditions": { "resourceVersion": "1" } })).await.expect(409);
+    let right = json!({ "preconditions": {
+        "uid": created["metadata"]["uid"], "resourceVersion": created["metadata"]["resourceVersion"],
+    } });
+    let status = server.delete(&path, &right).await.expect(200);
+    assert_eq!((&status["kind"], &status["status"]), (&json!("Status"), &json!("Success")));
+    assert_eq!(status["details"]["uid"], created["metadata"]["uid"]);
+    server.delete(&path, &json!({})).await.expect(404);
+}
+
+#[tokio::test]
+async fn finalizers_hold_an_object() {
+    let server = server().await;
+    let mut object = config_map("a");
+    object["metadata"]["finalizers"] = json!(["test.dev/hold"]);
+    server.post(CONFIG_MAPS, &object).await.expect(201);
+    let path = format!("{CONFIG_MAPS}/a");
+    let marked = server.delete(&path, &json!({})).await.expect(200);
+    assert!(marked["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
+    assert_eq!(server.delete(&path, &json!({})).await.expect(200), marked);
+    let more = json!({ "metadata": { "finalizers": ["test.dev/hold", "test.dev/more"] } });
+    let refused = server.patch(&path, "merge", &more).await.expect(422);
+    assert!(refused["message"].as_str().unwrap().contains("no new finalizers can be added"), "{refused}");
+    let back = json!({ "metadata": { "deletionTimestamp": null, "labels": { "a": "b" } } });
+    let kept = server.patch(&path, "merge", &back).await.expect(200);
+    assert!(kept["metadata"]["deletionTimestamp"].is_string(), "a deletion cannot be taken back");
+    server.patch(&path, "merge", &json!({ "metadata": { "finalizers": null } })).await.expect(200);
+    server.get(&path).await.expect(404);
+}
+
+#[tokio::test]
+async fn propagation_is_told_to_the_collector_by_finalizers() {
+    let server = server().await;
+    for (policy, finalizer) in [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")] {
+        server.post(DEPLOYMENTS, &deployment("d")).await.expect(201);
+        let path = format!("{DEPLOYMENTS}/d");
+        let marked = server.delete(&path, &json!({ "propagationPolicy": policy })).await.expect(200);
+        assert_eq!(marked["metadata"]["finalizers"], json!([finalizer]));
+        server.patch(&path, "merge", &json!({ "metadata": { "finalizers": [] } })).await.expect(200);
+        server.get(&path).await.expect(404);
+    }
+    server.post(DEPLOYMENTS, &deployment("d")).await.expect(201);
+    server.delete(&format!("{DEPLOYMENTS}/d?propagationPolicy=Orphan"), &json!({})).await.expect(200);
+    server.delete(&format!("{DEPLOYMENTS}/d"), &json!({ "propagationPolicy": "Never" })).await.expect(400);
+    server.delete(&format!("{DEPLOYMENTS}/d"), &json!({ "propagation": "Orphan" })).await.expect(400);
+}
+
+#[tokio::test]
+async fn pods_end_with_grace() {
+    let server = server().await;
+    server.post(PODS, &pod("free")).await.expect(201);
+    assert_eq!(server.delete(&format!("{PODS}/free"), &json!({})).await.expect(200)["kind"], "Pod");
+    server.get(&format!("{PODS}/free")).await.expect(404);
+
+    let mut bound = pod("bound");
+    bound["spec"]["nodeName"] = json!("node");
+    let created = server.post(PODS, &bound).await.expect(201);
+    let path = format!("{PODS}/bound");
+    let marked = server.delete(&path, &json!({})).await.expect(200);
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30);
+    let still = server.get(&path).await.expect(200);
+    assert_eq!(still["metadata"]["deletionTimestamp"], marked["metadata"]["deletionTimestamp"]);
+    let shorter = server.delete(&path, &json!({ "gracePeriodSeconds": 5 })).await.expect(200);
+    assert_eq!(shorter["metadata"]["deletionGracePeriodSeconds"], 5);
+    let status = json!({ "status": { "phase": "Running" } });
+    server.patch(&format!("{path}/status"), "merge", &status).await.expect(200);
+    let wrong = json!({ "gracePeriodSeconds": 0, "preconditions": { "uid": "x" } });
+    server.delete(&path, &wrong).await.expect(409);
+    let finish = json!({ "gracePeriodSeconds": 0, "preconditions": { "uid": created["metadata"]["uid"] } });
+    server.delete(&path, &finish).await.expect(200);
+    server.get(&path).await.expect(404);
+}
+
+#[tokio::test]
+async fn collections() {
+    let server = server().await;
+    for name in ["a", "b", "c"] {
+        let mut object = config_map(name);
+        object["metadata"]["labels"] = json!({ "keep": (name == "c").to_string() });
+        server.post(CONFIG_MAPS, &object).await.expect(201);
+    }
+    let deleted =
+        server.delete(&format!("{CONFIG_MAPS}?labelSelector=keep%3Dfalse"), &json!({})).await.expect(200);
+    assert_eq!((&deleted["kind"], deleted["items"].as_array().unwrap().len()), (&json!("ConfigMapList"), 2));
+    let left = server.get(CONFIG_MAPS).await.expect(200);
+    assert_eq!(left["items"][0]["metadata"]["name"], "c");
+    server.delete("/api/v1/configmaps", &json!({})).await.expect(405);
+}
+
+#[tokio::test]
+async fn namespaces_wait_for_their_finalizer() {
+    let server = server().await;
+    let created =
+        server.post("/api/v1/namespaces", &json!({ "metadata": { "name": "n" } })).await.expect(201);
+    assert_eq!(created["spec"]["finalizers"], json!(["kubernetes"]));
+    assert_eq!(created["status"]["phase"], "Active");
+    let path = "/api/v1/namespaces/n";
+    let mut marked = server.delete(path, &json!({})).await.expect(200);
+    assert_eq!(marked["status"]["phase"], "Terminating");
+    let put = server.put(path, &marked).await.expect(200);
+    assert_eq!(put["spec"]["finalizers"], json!(["kubernetes"]), "only /finalize changes them");
+    marked["spec"]["finalizers"] = json!([]);
+    server.put(&format!("{path}/finalize"), &marked).await.expect(200);
+    server.get(path).await.expect(404);
+    let refused = server.delete("/api/v1/namespaces/kube-system", &json!({})).await.expect(403);
+    assert!(refused["message"].as_str().unwrap().contains("this namespace may not be deleted"), "{refused}");
+}
