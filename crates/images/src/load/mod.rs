@@ -1,0 +1,295 @@
+//! Loading images: OCI layouts (directory or tar) and `docker save` archives (classic, and with an OCI layout inside).
+//!
+//! Everything is staged and verified first: digests and sizes of blobs, diff ids and entries of layers. Only then it
+//! becomes visible, in one step. Pulling from registries is not here.
+
+mod docker;
+mod oci;
+mod source;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::document::{self, ConfigDocument, Manifest, RecordParts};
+use crate::error::ImageError;
+use crate::ids::{ImageDigest, Reference, shown};
+use crate::index::Index;
+use crate::layer;
+use crate::limits;
+use crate::record::{ImageRecord, LayerRef, Platform};
+use crate::staging::{StagedBlob, Staging};
+use crate::store::{ContentStore, tagged_name};
+use source::Source;
+
+/// Bytes between two progress reports.
+const REPORT_EVERY_BYTES: u64 = limits::MIB;
+
+/// How far a load is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadProgress {
+    /// The archive is being read.
+    Reading {
+        /// Bytes read so far, as compressed outside.
+        bytes: u64,
+        /// Bytes of the whole archive, when known.
+        total: Option<u64>,
+    },
+    /// A layer is being verified.
+    Verifying {
+        /// The layer, counted from 1.
+        layer: usize,
+        /// Layers of this image.
+        layers: usize,
+    },
+    /// An image is complete and about to become visible.
+    Loaded {
+        /// Its first name or its digest.
+        image: String,
+    },
+}
+
+/// An image found in an archive, all of its blobs staged and verified.
+struct Found {
+    record: ImageRecord,
+}
+
+/// What loading needs, and what it has staged.
+struct Loader<'a> {
+    store: &'a ContentStore,
+    source: Source,
+    staging: Staging,
+    known: std::sync::Arc<Index>,
+    progress: &'a dyn Fn(LoadProgress),
+    /// Staged blobs that images need, by digest.
+    blobs: BTreeMap<ImageDigest, StagedBlob>,
+    /// Platforms that were passed over.
+    others: BTreeSet<Platform>,
+    /// Layers verified in this load.
+    verified: BTreeSet<(ImageDigest, crate::ids::LayerDiffId)>,
+    /// Descriptors followed so far: indexes may name each other many times over.
+    followed: usize,
+    loaded_at: jiff::Timestamp,
+}
+
+impl ContentStore {
+    /// Loads the images of an archive file or a layout directory. With `name`, the archive must have one image and the
+    /// image gets that name; without, the names in the archive are used. An error is an [`ImageError::Load`].
+    pub fn load(
+        &self,
+        source: &Path,
+        name: Option<&Reference>,
+        progress: &dyn Fn(LoadProgress),
+    ) -> Result<Vec<ImageRecord>, ImageError> {
+        self.load_path(source, name, progress)
+            .map_err(|e| ImageError::Load { archive: source.to_owned(), source: Box::new(e) })
+    }
+
+    fn load_path(
+        &self,
+        source: &Path,
+        name: Option<&Reference>,
+        progress: &dyn Fn(LoadProgress),
+    ) -> Result<Vec<ImageRecord>, ImageError> {
+        let meta = source.metadata().map_err(ImageError::io("read", source))?;
+        if meta.is_dir() {
+            let staging = Staging::new(&self.disk)?;
+            let files = Source::directory(source, &self.limits)?;
+            return self.load_source(files, staging, name, progress);
+        }
+        let file = File::open(source).map_err(ImageError::io("read", source))?;
+        self.load_stream(file, Some(meta.len()), name, progress)
+    }
+
+    /// Loads the images of an archive stream; see [`Self::load`].
+    pub fn load_reader(
+        &self,
+        reader: impl Read,
+        name: Option<&Reference>,
+        progress: &dyn Fn(LoadProgress),
+    ) -> Result<Vec<ImageRecord>, ImageError> {
+        self.load_stream(reader, None, name, progress)
+    }
+
+    fn load_stream(
+        &self,
+        reader: impl Read,
+        total: Option<u64>,
+        name: Option<&Reference>,
+        progress: &dyn Fn(LoadProgress),
+    ) -> Result<Vec<ImageRecord>, ImageError> {
+        let mut staging = Staging::new(&self.disk)?;
+        let (bytes, reported) = (Cell::new(0), Cell::new(0));
+        let reader = Reporting { inner: reader, bytes, reported, total, progress };
+        let files = Source::tar(reader, &mut staging, &self.limits)?;
+        self.load_source(files, staging, name, progress)
+    }
+
+    fn load_source(
+        &self,
+        source: Source,
+        staging: Staging,
+        name: Option<&Reference>,
+        progress: &dyn Fn(LoadProgress),
+    ) -> Result<Vec<ImageRecord>, ImageError> {
+        let mut loader = Loader {
+            store: self,
+            source,
+            staging,
+            known: self.index.read(&self.disk)?,
+            progress,
+            blobs: BTreeMap::new(),
+            others: BTreeSet::new(),
+            verified: BTreeSet::new(),
+            followed: 0,
+            loaded_at: jiff::Timestamp::now(),
+        };
+        let mut found = loader.images()?;
+        if let Some(name) = name {
+            let [only] = &mut found[..] else { return Err(ImageError::AmbiguousName { count: found.len() }) };
+            only.record.names = vec![tagged_name(name)?];
+        }
+        for image in &found {
+            progress(LoadProgress::Loaded { image: image.record.display_name().to_owned() });
+        }
+        let blobs: Vec<StagedBlob> = loader.blobs.into_values().collect();
+        self.commit(&blobs, found.into_iter().map(|f| f.record).collect())
+    }
+}
+
+impl Loader<'_> {
+    fn images(&mut self) -> Result<Vec<Found>, ImageError> {
+        let found = if let Some(index) = self.source.document("index.json")? {
+            self.oci(&index)?
+        } else if let Some(list) = self.source.document("manifest.json")? {
+            self.docker(&list)?
+        } else {
+            return Err(ImageError::NotAnArchive { reason: "it has neither index.json nor manifest.json" });
+        };
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        if self.others.is_empty() {
+            return Err(ImageError::NotAnArchive { reason: "it lists no image" });
+        }
+        let available = self.others.iter().map(ToString::to_string).collect();
+        Err(ImageError::PlatformMissing { wanted: self.store.platform.to_string(), available })
+    }
+
+    /// True for an image of this machine; others are noted. An image that does not say is taken.
+    fn fits(&mut self, platform: Option<Platform>) -> bool {
+        match platform {
+            Some(platform) if !platform.runs_on(&self.store.platform) => {
+                self.others.insert(platform);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Notes a staged blob under the digest it must have.
+    fn keep(
+        &mut self,
+        staged: StagedBlob,
+        digest: &ImageDigest,
+        size: Option<u64>,
+    ) -> Result<StagedBlob, ImageError> {
+        if staged.digest != *digest {
+            let (expected, actual) = (digest.to_string(), staged.digest.to_string());
+            return Err(ImageError::DigestMismatch { what: format!("blob {digest}"), expected, actual });
+        }
+        if let Some(expected) = size.filter(|size| *size != staged.size) {
+            let (digest, actual) = (digest.to_string(), staged.size);
+            return Err(ImageError::SizeMismatch { digest, expected, actual });
+        }
+        self.blobs.insert(digest.clone(), staged.clone());
+        Ok(staged)
+    }
+
+    /// Checks bytes of a document and stages them.
+    fn keep_document(&mut self, bytes: &[u8], digest: &ImageDigest, size: u64) -> Result<(), ImageError> {
+        let staged = self.staging.put(bytes)?;
+        self.keep(staged, digest, Some(size)).map(drop)
+    }
+
+    /// The record of an image whose layers are staged, after verifying each layer.
+    fn finish(
+        &mut self,
+        manifest_bytes: &[u8],
+        manifest: &Manifest,
+        config: ConfigDocument,
+    ) -> Result<ImageRecord, ImageError> {
+        let host = &self.store.platform;
+        let parts = RecordParts { manifest_bytes, manifest, config, host, loaded_at: self.loaded_at };
+        let record = document::record(parts)?;
+        for (number, layer) in record.layers.iter().enumerate() {
+            (self.progress)(LoadProgress::Verifying { layer: number + 1, layers: record.layers.len() });
+            self.verify(layer)?;
+        }
+        Ok(record)
+    }
+
+    fn verify(&mut self, layer: &LayerRef) -> Result<(), ImageError> {
+        let key = (layer.blob_digest.clone(), layer.diff_id.clone());
+        let known = self.known.blob_of_layer(&layer.diff_id).is_some_and(|blob| blob == layer.blob_digest);
+        if known || self.verified.contains(&key) {
+            return Ok(());
+        }
+        let missing = || ImageError::Missing {
+            what: format!("blob {}", layer.blob_digest),
+            needed_by: "the image".to_owned(),
+        };
+        let staged = self.blobs.get(&layer.blob_digest).ok_or_else(missing)?;
+        let file = File::open(&staged.path).map_err(ImageError::io("read", &staged.path))?;
+        let what = format!("layer {}", layer.blob_digest);
+        let actual = layer::verify(file, &what, &self.store.limits)?;
+        if actual != layer.diff_id {
+            let (expected, actual) = (layer.diff_id.to_string(), actual.to_string());
+            return Err(ImageError::DiffIdMismatch {
+                layer: layer.blob_digest.to_string(),
+                expected,
+                actual,
+            });
+        }
+        self.verified.insert(key);
+        Ok(())
+    }
+}
+
+/// Names that are valid references with a tag, sorted, without doubles; others are passed over with a warning.
+fn valid_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut valid = BTreeSet::new();
+    for name in names {
+        if let Some(tagged) = Reference::parse(name).ok().and_then(|reference| reference.tagged_name()) {
+            valid.insert(tagged);
+        } else {
+            tracing::warn!(name = shown(name), "a name in the archive is not an image reference");
+        }
+    }
+    valid.into_iter().collect()
+}
+
+/// Tells how much of the archive is read.
+struct Reporting<'a, R> {
+    inner: R,
+    bytes: Cell<u64>,
+    reported: Cell<u64>,
+    total: Option<u64>,
+    progress: &'a dyn Fn(LoadProgress),
+}
+
+impl<R: Read> Read for Reporting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        let bytes = self.bytes.get() + n as u64;
+        self.bytes.set(bytes);
+        if bytes - self.reported.get() >= REPORT_EVERY_BYTES || (n == 0 && bytes > self.reported.get()) {
+            self.reported.set(bytes);
+            (self.progress)(LoadProgress::Reading { bytes, total: self.total });
+        }
+        Ok(n)
+    }
+}
