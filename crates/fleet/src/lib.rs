@@ -1,0 +1,32 @@
+//! Hygiene of a fleet: which containers run, what is wrong with them, patching all of them, destroying what is left over.
+//!
+//! Written against the Kubernetes API only, so that it works on any cluster; the content store of this machine is an extra
+//! source of image contents, not a condition. Decisions live in `konzert-advisories`, `konzert-campaigns` and
+//! `konzert-reaping`; this crate looks, asks them, and does what they say.
+//!
+//! Invariants: everything that changes a cluster has a UID precondition, a cap, a record written first, and an undo; what
+//! could not be read is unknown, never clean; nothing polls.
+#![forbid(unsafe_code)]
+
+mod advisories;
+mod changes;
+mod error;
+mod importing;
+mod inventory;
+pub mod patch;
+pub mod reap;
+mod scan;
+
+pub use advisories::{AdvisoryStore, DatabaseStatus, EcosystemStatus, ImportReport};
+pub use error::FleetError;
+pub use inventory::{RunningContainer, WorkloadRef, inventory};
+pub use scan::{ContainerReport, FleetReport, ImageScan, Scanner};
+
+/// Ends a task when it becomes true, or when its sender is gone.
+pub type Shutdown = tokio::sync::watch::Receiver<bool>;
+
+/// Completes when the task must end.
+pub(crate) async fn ended(shutdown: &mut Shutdown) {
+    // An error means that the sender is gone, which is an end too.
+    drop(shutdown.wait_for(|end| *end).await);
+}
