@@ -1,0 +1,370 @@
+//! The command line as data: one definition gives the parser, the help and the completion.
+//!
+//! Does not run anything: see `verbs`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "konzert",
+    version,
+    about = "Runs containers, keeps them patched, and takes them away when they are no longer needed",
+    after_help = "Exit codes: 0 done and clean, 1 findings or a gate refused, 2 wrong usage or input, 3 it failed.\n\
+                  Example: konzert quickstart"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Context of the kubeconfig to work on
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Kubeconfig to work on [default: the engine's on this machine, else $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Where the engine keeps its state, images and logs
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/konzert")]
+    pub(crate) data_dir: PathBuf,
+    /// Output format
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Say more on stderr (-v, -vv)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print results and errors only
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// Never use colours
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// One JSON document
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// The verbs, one file each in `verbs/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run Kubernetes on this machine, in one process
+    #[command(after_help = "Example: konzert up --detach && konzert status --wait && kubectl --kubeconfig /var/lib/konzert/kubeconfig get nodes")]
+    Up(Up),
+    /// Engine, node and fleet in one screen; exit 0 only when ready
+    #[command(after_help = "Example: konzert status --wait --timeout 30s")]
+    Status(Status),
+    /// Stop the engine; containers go on unless asked otherwise
+    #[command(after_help = "Example: konzert down --containers")]
+    Down(Down),
+    /// Images of this machine
+    #[command(subcommand, after_help = "Example: konzert image load app.tar")]
+    Image(Image),
+    /// The advisory database
+    #[command(subcommand, after_help = "Example: konzert db import debian-osv.zip")]
+    Db(Db),
+    /// Test running containers, an image or an archive against advisories
+    #[command(after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high")]
+    Scan(Scan),
+    /// Patch a vulnerability in all containers, in waves
+    #[command(after_help = "Examples: konzert patch CVE-2026-1234 --plan\n          konzert patch CVE-2026-1234 --waves 1,50%,100% --soak 30s\n          konzert patch status", args_conflicts_with_subcommands = true)]
+    Patch(Patch),
+    /// Destroy what is no longer needed, with a reason, a record and an undo
+    #[command(after_help = "Examples: konzert reap --plan\n          konzert reap\n          konzert reap undo rr-k2x7q", args_conflicts_with_subcommands = true)]
+    Reap(Reap),
+    /// The whole loop on this machine: offline, throwaway, cleans up after itself
+    #[command(after_help = "Example: konzert quickstart -o json")]
+    Quickstart(Quickstart),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: konzert completion bash > /etc/bash_completion.d/konzert")]
+    Completion(Completion),
+    /// Print the version
+    Version,
+}
+
+/// `konzert up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Address of the API server
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Also write the kubeconfig here (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_kubeconfig: Option<PathBuf>,
+    /// Go to the background once the engine is ready
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Name of the node [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+}
+
+/// `konzert status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Wait until the engine is ready
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait
+    #[arg(long, default_value = "60s", value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+}
+
+/// `konzert down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Stop the containers too
+    #[arg(long)]
+    pub(crate) containers: bool,
+    /// Stop the containers and delete the data directory
+    #[arg(long)]
+    pub(crate) purge: bool,
+}
+
+/// `konzert image …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// Load an OCI layout (directory or tar) or a `docker save` archive
+    #[command(after_help = "Example: konzert image load app.tar --name app:1.0")]
+    Load {
+        /// Archive or directory
+        path: PathBuf,
+        /// Name for an image that brings none
+        #[arg(long, value_name = "NAME:TAG")]
+        name: Option<String>,
+    },
+    /// List images
+    #[command(visible_alias = "list", after_help = "Example: konzert image ls -o json")]
+    Ls,
+    /// Remove an image that nothing uses
+    #[command(after_help = "Example: konzert image rm app:1.0")]
+    Rm {
+        /// Name or digest
+        image: String,
+    },
+    /// Show an image's configuration and layers
+    #[command(after_help = "Example: konzert image inspect app:1.0")]
+    Inspect {
+        /// Name or digest
+        image: String,
+    },
+}
+
+/// `konzert db …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Import OSV advisories from a JSON file, a directory, a zip or a tar
+    #[command(after_help = "Example: konzert db import all.zip")]
+    Import {
+        /// Files, directories or archives
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// What the database covers, and how old it is
+    #[command(after_help = "Example: konzert db status")]
+    Status,
+}
+
+/// `konzert scan`.
+#[derive(Debug, Args)]
+pub(crate) struct Scan {
+    /// `fleet`, `image:REF` or `archive:FILE`
+    #[arg(default_value = "fleet")]
+    pub(crate) target: String,
+    /// Only this advisory or alias: who has it?
+    #[arg(long, value_name = "ID")]
+    pub(crate) advisory: Vec<String>,
+    /// Exit 1 when something at or above this severity is found
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub(crate) fail_on: Option<Threshold>,
+    /// Only findings that have a fix
+    #[arg(long)]
+    pub(crate) only_fixed: bool,
+}
+
+/// Severities for `--fail-on` and `--severity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Threshold {
+    /// Low and above
+    Low,
+    /// Medium and above
+    Medium,
+    /// High and above
+    High,
+    /// Critical
+    Critical,
+}
+
+/// `konzert patch`.
+#[derive(Debug, Args)]
+pub(crate) struct Patch {
+    #[command(subcommand)]
+    pub(crate) command: Option<PatchCommand>,
+    /// Advisories to remove
+    #[arg(value_name = "ADVISORY")]
+    pub(crate) advisories: Vec<String>,
+    /// Everything at or above this severity that has a fix
+    #[arg(long, value_enum)]
+    pub(crate) severity: Option<Threshold>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Cumulative wave sizes
+    #[arg(long, value_delimiter = ',', default_value = "1,50%,100%")]
+    pub(crate) waves: Vec<String>,
+    /// How long a wave must stay healthy before the next one
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub(crate) soak: Duration,
+    /// How long a wave may take to become ready
+    #[arg(long, default_value = "120s", value_parser = duration, value_name = "TIME")]
+    pub(crate) ready_timeout: Duration,
+    /// Only these namespaces
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) namespace: Vec<String>,
+    /// Only workloads with these labels
+    #[arg(long, short = 'l', default_value = "", value_name = "SELECTOR")]
+    pub(crate) selector: String,
+    /// Most workloads that one campaign may change
+    #[arg(long, default_value_t = 500)]
+    pub(crate) max_workloads: u32,
+}
+
+/// `konzert patch status|pause|…`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PatchCommand {
+    /// Show campaigns
+    #[command(after_help = "Example: konzert patch status")]
+    Status {
+        /// Only this one, in detail
+        campaign: Option<String>,
+    },
+    /// Start no further wave
+    #[command(after_help = "Example: konzert patch pause campaign-k2x7q")]
+    Pause {
+        /// Campaign
+        campaign: String,
+    },
+    /// Go on after a pause
+    #[command(after_help = "Example: konzert patch resume campaign-k2x7q")]
+    Resume {
+        /// Campaign
+        campaign: String,
+    },
+    /// Roll back the wave under way and stop
+    #[command(after_help = "Example: konzert patch abort campaign-k2x7q")]
+    Abort {
+        /// Campaign
+        campaign: String,
+    },
+    /// Put every patched workload back to the image it had
+    #[command(after_help = "Example: konzert patch undo campaign-k2x7q")]
+    Undo {
+        /// Campaign
+        campaign: String,
+    },
+}
+
+/// `konzert reap`.
+#[derive(Debug, Args)]
+pub(crate) struct Reap {
+    #[command(subcommand)]
+    pub(crate) command: Option<ReapCommand>,
+    /// Print what would be destroyed, and why
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// A ReapPolicy manifest [default: the built-in policy]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Do not wait for the ages of the policy: what is finished or unused goes at once
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+/// `konzert reap log|undo`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReapCommand {
+    /// What was destroyed, when and why
+    #[command(after_help = "Example: konzert reap log")]
+    Log,
+    /// Bring back what a record destroyed
+    #[command(after_help = "Example: konzert reap undo rr-k2x7q")]
+    Undo {
+        /// Record id
+        id: String,
+    },
+}
+
+/// `konzert quickstart`.
+#[derive(Debug, Args)]
+pub(crate) struct Quickstart {
+    /// Keep the throwaway data directory for a look at it
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Set by the program itself for the process inside the sandbox
+    #[arg(long, hide = true)]
+    pub(crate) inside: Option<PathBuf>,
+}
+
+/// `konzert completion`.
+#[derive(Debug, Args)]
+pub(crate) struct Completion {
+    /// Shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `30s`, `5m`, `1h30m`, or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(Duration::from_secs(u64::from(seconds)));
+    }
+    let span: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}; write it as 30s, 5m or 1h30m"))?;
+    Duration::try_from(span).map_err(|_negative| "must not be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound_and_every_verb_has_an_example() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands().filter(|c| !["help", "version"].contains(&c.get_name())) {
+            let leaves: Vec<_> = std::iter::once(verb)
+                .chain(verb.get_subcommands().filter(|c| c.get_name() != "help"))
+                .collect();
+            for leaf in leaves {
+                let help = leaf.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{}: no example", leaf.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        assert!(duration("soon").is_err() && duration("-5s").is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! `konzert completion SHELL`.
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Completion};
+use crate::exit::{Exit, Outcome};
+use crate::printer::Printer;
+
+pub(crate) fn run(args: &Completion, printer: &Printer) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "konzert", &mut script);
+    printer.data(&String::from_utf8_lossy(&script));
+    Ok(Exit::Done)
+}
