@@ -118,14 +118,13 @@ impl ContentStore {
     /// Opens a store. Leftovers of killed operations are removed unless another process is at work.
     pub fn open_with(root: &Path, options: StoreOptions) -> Result<Self, ImageError> {
         let disk = Disk::open(root)?;
-        let store =
-            Self {
-                disk,
-                index: IndexFile::default(),
-                limits: options.limits,
-                platform: options.platform,
-                effects: RememberedEffects::default(),
-            };
+        let store = Self {
+            disk,
+            index: IndexFile::default(),
+            limits: options.limits,
+            platform: options.platform,
+            effects: RememberedEffects::default(),
+        };
         store.sweep()?;
         Ok(store)
     }

@@ -65,7 +65,9 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run Kubernetes on this machine, in one process
-    #[command(after_help = "Example: konzert up --detach && konzert status --wait && kubectl --kubeconfig /var/lib/konzert/kubeconfig get nodes")]
+    #[command(
+        after_help = "Example: konzert up --detach && konzert status --wait && kubectl --kubeconfig /var/lib/konzert/kubeconfig get nodes"
+    )]
     Up(Up),
     /// Engine, node and fleet in one screen; exit 0 only when ready
     #[command(after_help = "Example: konzert status --wait --timeout 30s")]
@@ -80,13 +82,21 @@ pub(crate) enum Verb {
     #[command(subcommand, after_help = "Example: konzert db import debian-osv.zip")]
     Db(Db),
     /// Test running containers, an image or an archive against advisories
-    #[command(after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high")]
+    #[command(
+        after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high"
+    )]
     Scan(Scan),
     /// Patch a vulnerability in all containers, in waves
-    #[command(after_help = "Examples: konzert patch CVE-2026-1234 --plan\n          konzert patch CVE-2026-1234 --waves 1,50%,100% --soak 30s\n          konzert patch status", args_conflicts_with_subcommands = true)]
+    #[command(
+        after_help = "Examples: konzert patch CVE-2026-1234 --plan\n          konzert patch CVE-2026-1234 --waves 1,50%,100% --soak 30s\n          konzert patch status",
+        args_conflicts_with_subcommands = true
+    )]
     Patch(Patch),
     /// Destroy what is no longer needed, with a reason, a record and an undo
-    #[command(after_help = "Examples: konzert reap --plan\n          konzert reap\n          konzert reap undo rr-k2x7q", args_conflicts_with_subcommands = true)]
+    #[command(
+        after_help = "Examples: konzert reap --plan\n          konzert reap\n          konzert reap undo rr-k2x7q",
+        args_conflicts_with_subcommands = true
+    )]
     Reap(Reap),
     /// The whole loop on this machine: offline, throwaway, cleans up after itself
     #[command(after_help = "Example: konzert quickstart -o json")]
@@ -334,7 +344,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(Duration::from_secs(u64::from(seconds)));
     }
-    let span: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}; write it as 30s, 5m or 1h30m"))?;
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|e| format!("{e}; write it as 30s, 5m or 1h30m"))?;
     Duration::try_from(span).map_err(|_negative| "must not be negative".to_owned())
 }
 

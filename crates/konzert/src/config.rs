@@ -25,10 +25,15 @@ impl Places {
         if create == Create::Yes {
             use std::os::unix::fs::DirBuilderExt as _;
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
-            made.map_err(|e| Failure::usage(format!("data directory {shown}: {e}"), "choose another with --data-dir"))?;
+            made.map_err(|e| {
+                Failure::usage(format!("data directory {shown}: {e}"), "choose another with --data-dir")
+            })?;
         }
         let data = data.canonicalize().map_err(|e| {
-            Failure::usage(format!("data directory {shown}: {e}"), "start an engine with `konzert up`, or name its --data-dir")
+            Failure::usage(
+                format!("data directory {shown}: {e}"),
+                "start an engine with `konzert up`, or name its --data-dir",
+            )
         })?;
         let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
         let instance = hex::encode(&digest[..6]);
@@ -84,14 +89,17 @@ pub(crate) async fn client(global: &Global) -> Result<kube::Client, Failure> {
     };
     let config = match file {
         Some(file) => {
-            let read = kube::config::Kubeconfig::read_from(&file)
-                .map_err(|e| Failure::failed(e).as_usage().hint(format!("is {} a kubeconfig?", file.display())))?;
+            let read = kube::config::Kubeconfig::read_from(&file).map_err(|e| {
+                Failure::failed(e).as_usage().hint(format!("is {} a kubeconfig?", file.display()))
+            })?;
             kube::Config::from_custom_kubeconfig(read, &options).await
         }
         None => kube::Config::from_kubeconfig(&options).await,
     };
     let config = config.map_err(|e| {
-        Failure::failed(e).as_usage().hint("start an engine with `konzert up`, or name a cluster with --kubeconfig")
+        Failure::failed(e)
+            .as_usage()
+            .hint("start an engine with `konzert up`, or name a cluster with --kubeconfig")
     })?;
     Ok(kube::Client::try_from(config)?)
 }

@@ -93,7 +93,10 @@ fn cidr(text: &str) -> Ipv4Cidr {
 fn private_dir(path: &std::path::Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
-        Failure::usage(format!("{}: {e}", path.display()), "the engine keeps its sockets there; make it writable for root")
+        Failure::usage(
+            format!("{}: {e}", path.display()),
+            "the engine keeps its sockets there; make it writable for root",
+        )
     })
 }
 
@@ -101,7 +104,10 @@ impl Engine {
     /// Starts everything; returns when the API answers and the node agent runs.
     pub(crate) async fn start(config: EngineConfig) -> Result<Self, Failure> {
         let listener = TcpListener::bind(config.listen).await.map_err(|e| {
-            Failure::usage(format!("cannot listen on {}: {e}", config.listen), "choose another address with --listen")
+            Failure::usage(
+                format!("cannot listen on {}: {e}", config.listen),
+                "choose another address with --listen",
+            )
         })?;
         let address = listener.local_addr()?;
         let store = Store::open_sqlite(
@@ -116,10 +122,14 @@ impl Engine {
             },
             Machine::open(&config.places),
         )?;
-        let pki = Pki::load_or_create(&config.places.data.join("pki"), &[address.ip().to_string(), config.node_name.clone()])?;
+        let pki = Pki::load_or_create(
+            &config.places.data.join("pki"),
+            &[address.ip().to_string(), config.node_name.clone()],
+        )?;
         write_kubeconfigs(&config, &pki, address)?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        follow_renewals(&mut tasks, &config, &pki, address, stopped.clone());
         serve(&mut tasks, &api, listener, pki, stopped.clone());
         let controllers = konzert_controllers::ControllersConfig::default();
         let client = api.client("controllers");
@@ -182,6 +192,31 @@ fn serve(
     });
 }
 
+/// Client certificates are renewed while the engine runs; the kubeconfigs hold them.
+fn follow_renewals(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &EngineConfig,
+    pki: &Pki,
+    address: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let (config, pki, mut renewals) = (config.clone(), pki.clone(), pki.renewals());
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                // An error means that the sender is gone, which is a stop too.
+                _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                renewed = renewals.changed() => {
+                    renewed?;
+                    if let Err(failure) = write_kubeconfigs(&config, &pki, address) {
+                        tracing::error!(error = failure.message(), "the renewed kubeconfig could not be written");
+                    }
+                }
+            }
+        }
+    });
+}
+
 fn hygiene(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     api: &ApiServer,
@@ -194,7 +229,8 @@ fn hygiene(
         run.run(signal).await;
         Ok(())
     });
-    let (client, store, run, signal) = (api.client("campaigns"), images.clone(), scanner.clone(), stopped.clone());
+    let (client, store, run, signal) =
+        (api.client("campaigns"), images.clone(), scanner.clone(), stopped.clone());
     tasks.spawn(async move { Ok(konzert_fleet::patch::run(client, store, run, signal).await?) });
     let (client, store, signal) = (api.client("reaper"), images.clone(), stopped.clone());
     tasks.spawn(async move { Ok(konzert_fleet::reap::run(client, store, signal).await?) });
@@ -204,8 +240,12 @@ fn hygiene(
 fn write_kubeconfigs(config: &EngineConfig, pki: &Pki, address: SocketAddr) -> Result<(), Failure> {
     let text = pki.admin_kubeconfig(&format!("https://{address}"));
     for path in std::iter::once(config.places.kubeconfig()).chain(config.kubeconfig_copy.clone()) {
-        write_private(&path, text.as_bytes())
-            .map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display()), "choose another with --write-kubeconfig"))?;
+        write_private(&path, text.as_bytes()).map_err(|e| {
+            Failure::usage(
+                format!("cannot write {}: {e}", path.display()),
+                "choose another with --write-kubeconfig",
+            )
+        })?;
     }
     Ok(())
 }
@@ -226,7 +266,10 @@ struct NodeStreams(konzert_node::LogReader);
 
 #[async_trait::async_trait]
 impl PodStreams for NodeStreams {
-    async fn logs(&self, request: LogRequest) -> Result<BoxStream<'static, std::io::Result<bytes::Bytes>>, ApiError> {
+    async fn logs(
+        &self,
+        request: LogRequest,
+    ) -> Result<BoxStream<'static, std::io::Result<bytes::Bytes>>, ApiError> {
         let wanted = konzert_node::LogQuery {
             namespace: request.namespace,
             pod: request.pod,

@@ -52,7 +52,10 @@ fn open(data: &Path) -> Result<File, Failure> {
     let path = data.join(NAME);
     let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     opened.map_err(|e| {
-        Failure::usage(format!("{}: {e}", path.display()), "run as root, or choose another directory with --data-dir")
+        Failure::usage(
+            format!("{}: {e}", path.display()),
+            "run as root, or choose another directory with --data-dir",
+        )
     })
 }
 

@@ -39,7 +39,11 @@ impl Printer {
     }
 
     /// Prints a result: its JSON or YAML twin, or what `table` makes of it.
-    pub(crate) fn result<T: Serialize>(&self, value: &T, table: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        value: &T,
+        table: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Table => table(value),
             Format::Json => serde_json::to_string_pretty(value)?,
@@ -55,7 +59,11 @@ impl Printer {
         let mut out = std::io::stdout().lock();
         let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         // A reader that has seen enough (`| head`) is no failure of ours.
-        drop(out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush()));
+        drop(
+            out.write_all(text.as_bytes())
+                .and_then(|()| out.write_all(end.as_bytes()))
+                .and_then(|()| out.flush()),
+        );
     }
 
     /// A line for people on stderr, unless `--quiet`.
@@ -124,7 +132,11 @@ impl Progress {
         let mut err = std::io::stderr().lock();
         let line = printable(&format!("{}: {detail}", self.what), false);
         // As above.
-        drop(if self.live { write!(err, "\r\u{1b}[K{line}").and_then(|()| err.flush()) } else { writeln!(err, "{line}") });
+        drop(if self.live {
+            write!(err, "\r\u{1b}[K{line}").and_then(|()| err.flush())
+        } else {
+            writeln!(err, "{line}")
+        });
     }
 }
 
@@ -164,7 +176,8 @@ pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
         for (index, cell) in row.iter().enumerate() {
             text.push_str(cell);
             if index < last {
-                let pad = widths.get(index).copied().unwrap_or_default().saturating_sub(visible_width(cell)) + 3;
+                let pad =
+                    widths.get(index).copied().unwrap_or_default().saturating_sub(visible_width(cell)) + 3;
                 text.extend(std::iter::repeat_n(' ', pad));
             }
         }
@@ -175,7 +188,11 @@ pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Width without our own colour codes.
 fn visible_width(cell: &str) -> usize {
-    cell.split('\u{1b}').enumerate().map(|(i, part)| if i == 0 { part } else { part.split_once('m').map_or("", |p| p.1) }).map(UnicodeWidthStr::width).sum()
+    cell.split('\u{1b}')
+        .enumerate()
+        .map(|(i, part)| if i == 0 { part } else { part.split_once('m').map_or("", |p| p.1) })
+        .map(UnicodeWidthStr::width)
+        .sum()
 }
 
 #[cfg(test)]

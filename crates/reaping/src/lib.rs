@@ -43,6 +43,8 @@ pub struct Candidate {
     pub created: Timestamp,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Whether a controller owns it: then its owner decides, and would make it anew.
+    pub owned: bool,
     /// What the rules for its kind look at.
     pub state: CandidateState,
 }
@@ -56,15 +58,11 @@ pub enum CandidateState {
     Job {
         /// When it completed or failed; `None` while it runs.
         finished_at: Option<Timestamp>,
-        /// Whether something owns it (a `CronJob` has a history limit of its own).
-        owned: bool,
     },
     /// A pod.
     Pod {
         /// When its last container ended; `None` while it runs.
         finished_at: Option<Timestamp>,
-        /// Whether a controller owns it, and cares for it.
-        owned: bool,
     },
     /// A `ReplicaSet`.
     ReplicaSet {

@@ -9,15 +9,16 @@ use crate::{Candidate, CandidateState, Destroy, ImageCandidate, Ownership};
 /// The first rule that applies to an object; the error is an annotation that cannot be read.
 pub(crate) fn object(policy: &ReapPolicySpec, candidate: &Candidate) -> Result<Option<Destroy>, String> {
     if policy.ttl
+        && !candidate.owned
         && let Some(found) = by_annotation(candidate)?
     {
         return Ok(Some(found));
     }
     Ok(match &candidate.state {
-        CandidateState::Job { finished_at: Some(at), owned: false } => {
+        CandidateState::Job { finished_at: Some(at) } if !candidate.owned => {
             aged(candidate, "finished-job", "the Job", *at, policy.finished_jobs_after_seconds)
         }
-        CandidateState::Pod { finished_at: Some(at), owned: false } => {
+        CandidateState::Pod { finished_at: Some(at) } if !candidate.owned => {
             aged(candidate, "finished-pod", "the pod", *at, policy.finished_pods_after_seconds)
         }
         CandidateState::ReplicaSet { replicas: 0, owner: Ownership::Gone }

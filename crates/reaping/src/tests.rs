@@ -22,8 +22,13 @@ fn object(kind: &str, name: &str, annotations: &[(&str, &str)], state: Candidate
         uid: format!("uid-{name}"),
         created: at(CREATED),
         annotations: annotations.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        owned: false,
         state,
     }
+}
+
+fn owned(candidate: Candidate) -> Candidate {
+    Candidate { owned: true, ..candidate }
 }
 
 fn run(objects: Vec<Candidate>) -> Plan {
@@ -68,12 +73,13 @@ fn finished_things_go_by_age_unless_somebody_owns_them() {
     let early = Some(at("2026-01-01T10:00:00Z"));
     let late = Some(at("2026-01-01T11:30:00Z"));
     let found = run(vec![
-        object("Job", "done", &[], CandidateState::Job { finished_at: early, owned: false }),
-        object("Job", "fresh", &[], CandidateState::Job { finished_at: late, owned: false }),
-        object("Job", "cron", &[], CandidateState::Job { finished_at: early, owned: true }),
-        object("Job", "runs", &[], CandidateState::Job { finished_at: None, owned: false }),
-        object("Pod", "bare", &[], CandidateState::Pod { finished_at: early, owned: false }),
-        object("Pod", "owned", &[], CandidateState::Pod { finished_at: early, owned: true }),
+        object("Job", "done", &[], CandidateState::Job { finished_at: early }),
+        object("Job", "fresh", &[], CandidateState::Job { finished_at: late }),
+        owned(object("Job", "cron", &[], CandidateState::Job { finished_at: early })),
+        object("Job", "runs", &[], CandidateState::Job { finished_at: None }),
+        object("Pod", "bare", &[], CandidateState::Pod { finished_at: early }),
+        owned(object("Pod", "owned", &[], CandidateState::Pod { finished_at: early })),
+        owned(object("ReplicaSet", "copied", &[("janitor/ttl", "1s")], CandidateState::Plain)),
     ]);
     assert_eq!(rules(&found), [("done", "finished-job"), ("bare", "finished-pod")]);
     assert_eq!(found.next, Some(at("2026-01-01T12:30:00Z")));

@@ -98,6 +98,7 @@ fn of(api_version: &str, kind: &str, metadata: &ObjectMeta, state: CandidateStat
         uid: metadata.uid.clone()?,
         created: metadata.creation_timestamp.as_ref()?.0,
         annotations: metadata.annotations.clone().unwrap_or_default(),
+        owned: controller(metadata).is_some(),
         state,
     })
 }
@@ -111,7 +112,7 @@ fn pod_state(pod: &Pod) -> CandidateState {
     // An evicted pod may never have had a container.
     let last = last.or_else(|| Some(pod.metadata.creation_timestamp.as_ref()?.0));
     let finished = matches!(phase, Some("Succeeded" | "Failed"));
-    CandidateState::Pod { finished_at: last.filter(|_| finished), owned: controller(&pod.metadata).is_some() }
+    CandidateState::Pod { finished_at: last.filter(|_| finished) }
 }
 
 fn job_state(job: &Job) -> CandidateState {
@@ -119,7 +120,7 @@ fn job_state(job: &Job) -> CandidateState {
     let done =
         conditions.iter().find(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True");
     let finished_at: Option<Timestamp> = done.and_then(|c| c.last_transition_time.as_ref()).map(|t| t.0);
-    CandidateState::Job { finished_at, owned: controller(&job.metadata).is_some() }
+    CandidateState::Job { finished_at }
 }
 
 fn set_state(set: &ReplicaSet, living: &HashSet<&str>) -> CandidateState {

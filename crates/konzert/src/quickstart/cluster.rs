@@ -58,7 +58,12 @@ async fn create(client: &Client, document: serde_json::Value) -> Result<(), Fail
     Ok(())
 }
 
-fn api_for(client: &Client, resource: &ApiResource, scope: &Scope, object: &DynamicObject) -> Api<DynamicObject> {
+fn api_for(
+    client: &Client,
+    resource: &ApiResource,
+    scope: &Scope,
+    object: &DynamicObject,
+) -> Api<DynamicObject> {
     match (scope, object.namespace()) {
         (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), &namespace, resource),
         _ => Api::all_with(client.clone(), resource),
@@ -68,7 +73,8 @@ fn api_for(client: &Client, resource: &ApiResource, scope: &Scope, object: &Dyna
 /// Waits until the node is ready for pods.
 pub(crate) async fn node_ready(client: &Client, name: &str) -> Result<(), Failure> {
     let ready = |node: Option<&Node>| {
-        let conditions = node.and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+        let conditions =
+            node.and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_deref()).unwrap_or_default();
         conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
     };
     wait(Api::all(client.clone()), name, "the node", ready).await
@@ -82,12 +88,14 @@ pub(crate) async fn fleet_ready(client: &Client) -> Result<(), Failure> {
     }
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let ready = |pod: Option<&Pod>| {
-        let conditions = pod.and_then(|p| p.status.as_ref()).and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+        let conditions =
+            pod.and_then(|p| p.status.as_ref()).and_then(|s| s.conditions.as_deref()).unwrap_or_default();
         conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
     };
     wait(pods, "tuner", "pod tuner", ready).await?;
     let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
-    let complete = |job: Option<&Job>| job.and_then(|j| j.status.as_ref()).and_then(|s| s.succeeded) == Some(1);
+    let complete =
+        |job: Option<&Job>| job.and_then(|j| j.status.as_ref()).and_then(|s| s.succeeded) == Some(1);
     wait(jobs, "rehearsal", "job rehearsal", complete).await
 }
 
@@ -109,13 +117,19 @@ pub(crate) async fn available(client: &Client, name: &str) -> Result<(), Failure
 
 async fn wait<K>(api: Api<K>, name: &str, what: &str, done: impl Condition<K>) -> Result<(), Failure>
 where
-    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource<DynamicType = ()> + 'static,
+    K: Clone
+        + std::fmt::Debug
+        + Send
+        + serde::de::DeserializeOwned
+        + kube::Resource<DynamicType = ()>
+        + 'static,
 {
     match tokio::time::timeout(PATIENCE, await_condition(api, name, done)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::failed(error)),
         Err(_elapsed) => {
-            Err(Failure::failed(anyhow::anyhow!("{what} is not ready after {} s", PATIENCE.as_secs())).hint("run it again with -v"))
+            Err(Failure::failed(anyhow::anyhow!("{what} is not ready after {} s", PATIENCE.as_secs()))
+                .hint("run it again with -v"))
         }
     }
 }

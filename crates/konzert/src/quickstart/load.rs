@@ -43,7 +43,11 @@ impl Load {
         self.stop.send_replace(true);
         let mut sum = Counted::default();
         for caller in self.callers {
-            let one = caller.await.unwrap_or_else(|e| Counted { failed: 1, first_failure: Some(e.to_string()), requests: 0 });
+            let one = caller.await.unwrap_or_else(|e| Counted {
+                failed: 1,
+                first_failure: Some(e.to_string()),
+                requests: 0,
+            });
             sum.requests += one.requests;
             sum.failed += one.failed;
             sum.first_failure = sum.first_failure.or(one.first_failure);
@@ -58,7 +62,9 @@ async fn call(target: SocketAddr, stopped: watch::Receiver<bool>) -> Counted {
         counted.requests += 1;
         let problem = match tokio::time::timeout(PATIENCE, once(target)).await {
             Ok(Ok(answer)) if answer.starts_with(b"HTTP/1.1 200") => None,
-            Ok(Ok(answer)) => Some(format!("answer {:?}", String::from_utf8_lossy(&answer[..answer.len().min(40)]))),
+            Ok(Ok(answer)) => {
+                Some(format!("answer {:?}", String::from_utf8_lossy(&answer[..answer.len().min(40)])))
+            }
             Ok(Err(error)) => Some(error.to_string()),
             Err(_elapsed) => Some("no answer in time".to_owned()),
         };

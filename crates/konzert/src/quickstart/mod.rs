@@ -56,7 +56,8 @@ struct Report {
 
 /// Runs inside the sandbox.
 pub(crate) async fn run(_global: &Global, args: &Quickstart, printer: &Printer) -> Outcome {
-    let data = args.inside.as_deref().ok_or_else(|| Failure::usage("no sandbox", "run `konzert quickstart`"))?;
+    let data =
+        args.inside.as_deref().ok_or_else(|| Failure::usage("no sandbox", "run `konzert quickstart`"))?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -124,7 +125,10 @@ impl Story<'_> {
         self.report.requests = counted.requests;
         self.report.requests_failed = counted.failed;
         let failure = counted.first_failure.map(|f| format!(" (first: {f})")).unwrap_or_default();
-        self.line(&format!("a client called the Service {} times meanwhile: {} failed{failure}", counted.requests, counted.failed));
+        self.line(&format!(
+            "a client called the Service {} times meanwhile: {} failed{failure}",
+            counted.requests, counted.failed
+        ));
         patched?;
         self.reap().await
     }
@@ -141,19 +145,29 @@ impl Story<'_> {
     async fn start_fleet(&mut self) -> Result<(), Failure> {
         self.report.containers = cluster::apply(&self.client).await?;
         cluster::fleet_ready(&self.client).await?;
-        self.line(&format!("{} containers run: four Deployments, a bare pod and a Job that is done already", self.report.containers));
+        self.line(&format!(
+            "{} containers run: four Deployments, a bare pod and a Job that is done already",
+            self.report.containers
+        ));
         Ok(())
     }
 
     /// The vulnerability becomes known.
     async fn announce(&mut self) -> Result<(), Failure> {
         let file = tempfile::Builder::new().suffix(".json").tempfile()?;
-        std::io::Write::write_all(&mut file.as_file(), include_bytes!("../../../../examples/quickstart/advisory.json"))?;
+        std::io::Write::write_all(
+            &mut file.as_file(),
+            include_bytes!("../../../../examples/quickstart/advisory.json"),
+        )?;
         let before = Instant::now();
         self.engine.advisories.import(file.path(), &mut |_| {}).map_err(fleet_failure)?;
         let exposed = self.engine.scanner.exposed(&[ADVISORY.into()]).await.map_err(fleet_failure)?;
         self.report.exposed_before = exposed.len();
-        self.line(&format!("{ADVISORY} is announced: {} running containers have it, known after {} ms", exposed.len(), millis(before.elapsed())));
+        self.line(&format!(
+            "{ADVISORY} is announced: {} running containers have it, known after {} ms",
+            exposed.len(),
+            millis(before.elapsed())
+        ));
         let mut workloads: Vec<String> = exposed
             .iter()
             .map(|e| format!("{}/{}", e.container.workload.kind.to_lowercase(), e.container.workload.name))
@@ -166,7 +180,8 @@ impl Story<'_> {
 
     async fn publish_base(&self, tag: &'static str, health: Health) -> Result<(), Failure> {
         let store = self.engine.images.clone();
-        let built = tokio::task::spawn_blocking(move || images::build_base(&store, tag, FIXED, health)).await?;
+        let built =
+            tokio::task::spawn_blocking(move || images::build_base(&store, tag, FIXED, health)).await?;
         built.map_err(image_failure)?;
         self.line(&format!("a fixed base is published: {}:{tag}", images::BASE));
         Ok(())
@@ -183,11 +198,14 @@ impl Story<'_> {
             ready_seconds,
             max_workloads: 50,
         };
-        let plan = patch::plan(&self.engine.scanner, &self.engine.images, &request).await.map_err(fleet_failure)?;
+        let plan =
+            patch::plan(&self.engine.scanner, &self.engine.images, &request).await.map_err(fleet_failure)?;
         if let Some(refusal) = plan.refusal {
             return Err(Failure::failed(anyhow::anyhow!("the plan was refused: {refusal}")));
         }
-        let campaign = patch::create(self.client.clone(), &self.engine.scanner, &request).await.map_err(fleet_failure)?;
+        let campaign = patch::create(self.client.clone(), &self.engine.scanner, &request)
+            .await
+            .map_err(fleet_failure)?;
         let mut last = String::new();
         let mut on_change = |campaign: &PatchCampaign| {
             let line = patch_headline(campaign);
@@ -209,7 +227,9 @@ impl Story<'_> {
         let ended = self.campaign(3).await?;
         let phase = ended.status.as_ref().map(|s| s.phase).unwrap_or_default();
         if phase != CampaignPhase::RolledBack {
-            return Err(Failure::failed(anyhow::anyhow!("the bad patch ended as {phase:?} instead of RolledBack")));
+            return Err(Failure::failed(anyhow::anyhow!(
+                "the bad patch ended as {phase:?} instead of RolledBack"
+            )));
         }
         for (name, images) in before {
             cluster::available(&self.client, name).await?;
@@ -227,12 +247,20 @@ impl Story<'_> {
         let ended = self.campaign(30).await?;
         let status = ended.status.unwrap_or_default();
         if status.phase != CampaignPhase::Completed {
-            return Err(Failure::failed(anyhow::anyhow!("the campaign ended as {:?}: {}", status.phase, status.message)));
+            return Err(Failure::failed(anyhow::anyhow!(
+                "the campaign ended as {:?}: {}",
+                status.phase,
+                status.message
+            )));
         }
         self.report.patched_workloads = status.patched;
         let exposed = self.engine.scanner.exposed(&[ADVISORY.into()]).await.map_err(fleet_failure)?;
         self.report.exposed_after = exposed.len();
-        self.line(&format!("{} workloads patched; a scan of what runs now finds {} exposed containers", status.patched, exposed.len()));
+        self.line(&format!(
+            "{} workloads patched; a scan of what runs now finds {} exposed containers",
+            status.patched,
+            exposed.len()
+        ));
         Ok(())
     }
 
@@ -244,8 +272,9 @@ impl Story<'_> {
             ..ReapPolicySpec::default()
         };
         let images = Some(&*self.engine.images);
-        let records =
-            reap::execute(self.client.clone(), images, &policy, Timestamp::now()).await.map_err(fleet_failure)?;
+        let records = reap::execute(self.client.clone(), images, &policy, Timestamp::now())
+            .await
+            .map_err(fleet_failure)?;
         for record in &records {
             self.line(&format!("reaped {} {}: {}", record.spec.kind, record.spec.name, record.spec.reason));
         }

@@ -108,7 +108,11 @@ fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
         }
         request.extend_from_slice(&chunk[..read]);
     }
-    let status = if request.starts_with(b"GET /ready") && never_ready() { "503 Service Unavailable" } else { "200 OK" };
+    let status = if request.starts_with(b"GET /ready") && never_ready() {
+        "503 Service Unavailable"
+    } else {
+        "200 OK"
+    };
     let body = format!("{name}\n");
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     stream.write_all(head.as_bytes())?;

@@ -30,7 +30,10 @@ pub(crate) fn run(global: &Global, args: &Quickstart, printer: &Printer) -> Outc
     signals.thread_block()?;
     // Only children enter the new process namespace; the first one becomes its init.
     unshare(CloneFlags::CLONE_NEWPID).map_err(|e| {
-        Failure::usage(format!("cannot make a process namespace: {e}"), "run it on a kernel that allows namespaces to root")
+        Failure::usage(
+            format!("cannot make a process namespace: {e}"),
+            "run it on a kernel that allows namespaces to root",
+        )
     })?;
     let mut child = Command::new(std::env::current_exe()?)
         .arg(INIT_VERB)
@@ -151,8 +154,20 @@ fn init(args: &[OsString]) -> Result<ExitCode, Failure> {
 fn private_mounts() -> Result<(), Failure> {
     let none: Option<&Path> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("proc"), "/proc", Some("proc"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC, none)?;
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755,size=64m"))?;
+    mount(
+        Some("proc"),
+        "/proc",
+        Some("proc"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+        none,
+    )?;
+    mount(
+        Some("tmpfs"),
+        "/run",
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some("mode=0755,size=64m"),
+    )?;
     Ok(())
 }
 

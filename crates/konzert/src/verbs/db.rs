@@ -17,7 +17,10 @@ pub(crate) async fn run(global: &Global, command: Db, printer: &Printer) -> Outc
                 let work = move || store.import(&path, &mut |read| progress.update(&format!("{read} read")));
                 let report = tokio::task::spawn_blocking(work).await?.map_err(fleet_failure)?;
                 printer.result(&report, |r| {
-                    format!("{}: {} advisories read, {} new or changed, {} in all", r.source, r.read, r.changed, r.total)
+                    format!(
+                        "{}: {} advisories read, {} new or changed, {} in all",
+                        r.source, r.read, r.changed, r.total
+                    )
                 })?;
             }
         }
@@ -25,7 +28,8 @@ pub(crate) async fn run(global: &Global, command: Db, printer: &Printer) -> Outc
             let status = store.status().map_err(fleet_failure)?;
             printer.result(&status, |s| {
                 if s.advisories == 0 {
-                    return "no advisories: every scan says `unknown` until `konzert db import` was run".to_owned();
+                    return "no advisories: every scan says `unknown` until `konzert db import` was run"
+                        .to_owned();
                 }
                 let rows: Vec<Vec<String>> = s
                     .ecosystems

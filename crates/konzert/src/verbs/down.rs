@@ -45,7 +45,10 @@ pub(crate) async fn run(global: &Global, args: &Down, printer: &Printer) -> Outc
     }
     let stopped = Stopped { engine, containers: args.containers || args.purge, purged: args.purge };
     printer.result(&stopped, |s| {
-        let engine = s.engine.map_or_else(|| "no engine was running".to_owned(), |pid| format!("engine stopped (process {pid})"));
+        let engine = s.engine.map_or_else(
+            || "no engine was running".to_owned(),
+            |pid| format!("engine stopped (process {pid})"),
+        );
         let containers = if s.containers { "containers stopped" } else { "containers go on" };
         let purged = if s.purged { "; data deleted" } else { "" };
         format!("{engine}; {containers}{purged}")
@@ -76,7 +79,9 @@ fn end(pid: i32) -> Result<(), Failure> {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         match kill(Pid::from_raw(pid), signal) {
             Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-            Err(error) => return Err(Failure::failed(error).hint("run it as the user who started the engine")),
+            Err(error) => {
+                return Err(Failure::failed(error).hint("run it as the user who started the engine"));
+            }
         }
         let wait = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
         if nix::poll::poll(&mut [PollFd::new(handle.as_fd(), PollFlags::POLLIN)], wait)? > 0 {

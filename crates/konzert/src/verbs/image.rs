@@ -23,7 +23,12 @@ struct ImageLine {
 
 impl From<&ImageRecord> for ImageLine {
     fn from(image: &ImageRecord) -> Self {
-        Self { names: image.names.clone(), digest: image.digest.to_string(), size: image.size, layers: image.layers.len() }
+        Self {
+            names: image.names.clone(),
+            digest: image.digest.to_string(),
+            size: image.size,
+            layers: image.layers.len(),
+        }
     }
 }
 
@@ -42,7 +47,8 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
             printer.result(&lines, |lines| table(lines))?;
         }
         Image::Ls => {
-            let lines: Vec<ImageLine> = store.list().map_err(image_failure)?.iter().map(ImageLine::from).collect();
+            let lines: Vec<ImageLine> =
+                store.list().map_err(image_failure)?.iter().map(ImageLine::from).collect();
             printer.result(&lines, |lines| table(lines))?;
         }
         Image::Rm { image } => {
@@ -72,7 +78,10 @@ pub(crate) fn find(store: &ContentStore, image: &str) -> Result<ImageRecord, Fai
         store.get(&reference(image)?)
     };
     found.map_err(image_failure)?.ok_or_else(|| {
-        Failure::usage(format!("image {image:?} is not on this machine"), "see `konzert image ls`, or load it with `konzert image load FILE`")
+        Failure::usage(
+            format!("image {image:?} is not on this machine"),
+            "see `konzert image ls`, or load it with `konzert image load FILE`",
+        )
     })
 }
 
@@ -91,7 +100,9 @@ pub(crate) fn image_failure(error: ImageError) -> Failure {
 /// Progress of a load for people.
 pub(crate) fn load_progress(at: &LoadProgress) -> String {
     match at {
-        LoadProgress::Reading { bytes, total: Some(total) } => format!("{} of {} MiB", bytes >> 20, total >> 20),
+        LoadProgress::Reading { bytes, total: Some(total) } => {
+            format!("{} of {} MiB", bytes >> 20, total >> 20)
+        }
         LoadProgress::Reading { bytes, total: None } => format!("{} MiB", bytes >> 20),
         LoadProgress::Verifying { layer, layers } => format!("verifying layer {layer} of {layers}"),
         LoadProgress::Loaded { image } => format!("{image} loaded"),

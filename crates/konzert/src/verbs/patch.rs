@@ -23,7 +23,10 @@ pub(crate) async fn run(global: &Global, args: Patch, printer: &Printer) -> Outc
         return steer(client, command, printer).await;
     }
     if args.advisories.is_empty() && args.severity.is_none() {
-        return Err(Failure::usage("nothing to patch", "name an advisory, or a --severity: `konzert patch CVE-2026-1234 --plan`"));
+        return Err(Failure::usage(
+            "nothing to patch",
+            "name an advisory, or a --severity: `konzert patch CVE-2026-1234 --plan`",
+        ));
     }
     let request = PatchRequest {
         advisories: args.advisories,
@@ -57,7 +60,8 @@ pub(crate) async fn run(global: &Global, args: Patch, printer: &Printer) -> Outc
     };
     let ended = patch::follow(client, &name, &mut on_change).await.map_err(fleet_failure)?;
     printer.result(&ended, campaign_table)?;
-    let clean = ended.status.as_ref().is_some_and(|s| s.phase == CampaignPhase::Completed && s.exposed_after == 0);
+    let clean =
+        ended.status.as_ref().is_some_and(|s| s.phase == CampaignPhase::Completed && s.exposed_after == 0);
     Ok(if clean { Exit::Done } else { Exit::Findings })
 }
 
@@ -76,7 +80,8 @@ async fn steer(client: kube::Client, command: PatchCommand, printer: &Printer) -
             return Ok(Exit::Done);
         }
         PatchCommand::Status { campaign: Some(name) } => {
-            let campaign = Api::<PatchCampaign>::all(client).get(&name).await.map_err(|e| unknown(&name, e))?;
+            let campaign =
+                Api::<PatchCampaign>::all(client).get(&name).await.map_err(|e| unknown(&name, e))?;
             printer.result(&campaign, campaign_table)?;
             return Ok(Exit::Done);
         }
@@ -97,7 +102,8 @@ fn unknown(name: &str, error: kube::Error) -> Failure {
 /// One line on where a campaign is.
 pub(crate) fn headline(campaign: &PatchCampaign) -> String {
     let Some(status) = &campaign.status else { return "waiting to be planned".to_owned() };
-    let wave = if status.waves > 0 { format!(" wave {}/{}", status.wave, status.waves) } else { String::new() };
+    let wave =
+        if status.waves > 0 { format!(" wave {}/{}", status.wave, status.waves) } else { String::new() };
     let message = if status.message.is_empty() { String::new() } else { format!(": {}", status.message) };
     format!("{:?}{wave}, {} patched{message}", status.phase, status.patched)
 }
@@ -121,10 +127,19 @@ fn plan_table(plan: &PatchPlan) -> String {
     }
     let mut text = format!("{} containers have {}\n", plan.exposed, plan.advisories.join(", "));
     if !rows.is_empty() {
-        text.push_str(&columns(&["WAVE", "WORKLOAD", "NAMESPACE", "CONTAINER", "IMAGE", "REMEDY", "BECOMES"], &rows));
+        text.push_str(&columns(
+            &["WAVE", "WORKLOAD", "NAMESPACE", "CONTAINER", "IMAGE", "REMEDY", "BECOMES"],
+            &rows,
+        ));
     }
     for left in &plan.not_patchable {
-        text.push_str(&format!("not patched: {}/{} in {}: {}\n", left.workload.kind.to_lowercase(), left.workload.name, left.workload.namespace, left.reason));
+        text.push_str(&format!(
+            "not patched: {}/{} in {}: {}\n",
+            left.workload.kind.to_lowercase(),
+            left.workload.name,
+            left.workload.namespace,
+            left.reason
+        ));
     }
     if let Some(refusal) = &plan.refusal {
         text.push_str(&format!("refused: {refusal}\n"));
@@ -139,10 +154,18 @@ fn campaign_table(campaign: &PatchCampaign) -> String {
         .iter()
         .map(|w| {
             let note = match w.state {
-                WorkloadState::Patched => w.changes.iter().map(|c| c.evidence.clone()).collect::<Vec<_>>().join("; "),
+                WorkloadState::Patched => {
+                    w.changes.iter().map(|c| c.evidence.clone()).collect::<Vec<_>>().join("; ")
+                }
                 _ => w.message.clone(),
             };
-            vec![w.wave.to_string(), format!("{}/{}", w.kind.to_lowercase(), w.name), w.namespace.clone(), format!("{:?}", w.state), note]
+            vec![
+                w.wave.to_string(),
+                format!("{}/{}", w.kind.to_lowercase(), w.name),
+                w.namespace.clone(),
+                format!("{:?}", w.state),
+                note,
+            ]
         })
         .collect();
     format!(

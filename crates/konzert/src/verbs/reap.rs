@@ -35,7 +35,8 @@ pub(crate) async fn run(global: &Global, args: Reap, printer: &Printer) -> Outco
                 let plan = reap::plan(client, Some(&images), &policy, now).await.map_err(fleet_failure)?;
                 printer.result(&plan, plan_table)?;
             } else {
-                let records = reap::execute(client, Some(&images), &policy, now).await.map_err(fleet_failure)?;
+                let records =
+                    reap::execute(client, Some(&images), &policy, now).await.map_err(fleet_failure)?;
                 printer.result(&records, |r| records_table(r))?;
             }
         }
@@ -48,10 +49,12 @@ fn policy(file: Option<&Path>, now: bool) -> Result<ReapPolicySpec, Failure> {
     let mut policy = match file {
         None => ReapPolicySpec::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Failure::usage(format!("{}: {e}", path.display()), "name a ReapPolicy manifest"))?;
-            let manifest: ReapPolicy = serde_saphyr::from_str(&text)
-                .map_err(|e| Failure::usage(format!("{}: {e}", path.display()), "see `kubectl explain reappolicy.spec`"))?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                Failure::usage(format!("{}: {e}", path.display()), "name a ReapPolicy manifest")
+            })?;
+            let manifest: ReapPolicy = serde_saphyr::from_str(&text).map_err(|e| {
+                Failure::usage(format!("{}: {e}", path.display()), "see `kubectl explain reappolicy.spec`")
+            })?;
             manifest.spec
         }
     };
@@ -77,7 +80,10 @@ fn plan_table(plan: &ReapPlan) -> String {
         .collect();
     let mut text = columns(&["KIND", "NAMESPACE", "NAME", "RULE", "REASON"], &rows);
     if plan.over_cap > 0 {
-        text.push_str(&format!("\n{} more wait for the next run: the policy's cap is reached\n", plan.over_cap));
+        text.push_str(&format!(
+            "\n{} more wait for the next run: the policy's cap is reached\n",
+            plan.over_cap
+        ));
     }
     text
 }
@@ -87,7 +93,15 @@ fn records_table(records: &[ReapRecord]) -> String {
         .iter()
         .map(|r| {
             let state = r.status.as_ref().map(|s| s.state.clone()).unwrap_or_default();
-            vec![r.name_any(), r.spec.kind.clone(), r.spec.namespace.clone(), r.spec.name.clone(), state, r.spec.at.clone(), r.spec.reason.clone()]
+            vec![
+                r.name_any(),
+                r.spec.kind.clone(),
+                r.spec.namespace.clone(),
+                r.spec.name.clone(),
+                state,
+                r.spec.at.clone(),
+                r.spec.reason.clone(),
+            ]
         })
         .collect();
     columns(&["ID", "KIND", "NAMESPACE", "NAME", "STATE", "AT", "REASON"], &rows)

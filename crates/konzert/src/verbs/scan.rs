@@ -83,8 +83,13 @@ fn report(args: &Scan, mut scans: Vec<ImageScan>, printer: &Printer) -> Outcome 
 }
 
 fn narrow(args: &Scan, findings: &mut Vec<FindingRef>) {
-    let asked = |f: &FindingRef, id: &String| f.advisory.eq_ignore_ascii_case(id) || f.aliases.iter().any(|a| a.eq_ignore_ascii_case(id));
-    findings.retain(|f| (!args.only_fixed || !f.fixed.is_empty()) && (args.advisory.is_empty() || args.advisory.iter().any(|id| asked(f, id))));
+    let asked = |f: &FindingRef, id: &String| {
+        f.advisory.eq_ignore_ascii_case(id) || f.aliases.iter().any(|a| a.eq_ignore_ascii_case(id))
+    };
+    findings.retain(|f| {
+        (!args.only_fixed || !f.fixed.is_empty())
+            && (args.advisory.is_empty() || args.advisory.iter().any(|id| asked(f, id)))
+    });
 }
 
 /// With a threshold, what is unknown never passes as clean.
@@ -107,7 +112,8 @@ pub(crate) fn severity(threshold: Threshold) -> Severity {
 
 fn fleet_table(found: &FleetReport) -> String {
     let rows: Vec<Vec<String>> = found.containers.iter().map(container_row).collect();
-    let mut text = columns(&["NAMESPACE", "WORKLOAD", "POD", "CONTAINER", "IMAGE", "STATE", "FINDINGS"], &rows);
+    let mut text =
+        columns(&["NAMESPACE", "WORKLOAD", "POD", "CONTAINER", "IMAGE", "STATE", "FINDINGS"], &rows);
     let summary = format!(
         "\n{} containers of {} images: {} exposed, {} unknown\n",
         found.containers.len(),
@@ -152,7 +158,14 @@ fn image_table(scan: &ImageScan) -> String {
         .iter()
         .map(|f| {
             let fixed = if f.fixed.is_empty() { "not fixed yet".to_owned() } else { f.fixed.clone() };
-            vec![f.severity.clone(), f.advisory.clone(), f.package.clone(), f.installed.clone(), fixed, f.origin.clone()]
+            vec![
+                f.severity.clone(),
+                f.advisory.clone(),
+                f.package.clone(),
+                f.installed.clone(),
+                fixed,
+                f.origin.clone(),
+            ]
         })
         .collect();
     let mut text = format!(

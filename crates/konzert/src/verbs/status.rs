@@ -60,7 +60,8 @@ pub(crate) async fn run(global: &Global, args: &Status, printer: &Printer) -> Ou
 }
 
 fn late(args: &Status) -> Failure {
-    Failure::failed(anyhow::anyhow!("not ready after {} s", args.timeout.as_secs())).hint("is an engine running? `konzert up`")
+    Failure::failed(anyhow::anyhow!("not ready after {} s", args.timeout.as_secs()))
+        .hint("is an engine running? `konzert up`")
 }
 
 /// Whether the API answers and a node is ready.
@@ -77,10 +78,12 @@ async fn look(global: &Global) -> Result<Screen, Failure> {
         Err(_elapsed) => return Err(Failure::failed(anyhow::anyhow!("the API does not answer within 5 s"))),
     };
     let all = ListParams::default();
-    let nodes: Vec<NodeLine> = Api::<Node>::all(client.clone()).list(&all).await?.items.iter().map(node_line).collect();
+    let nodes: Vec<NodeLine> =
+        Api::<Node>::all(client.clone()).list(&all).await?.items.iter().map(node_line).collect();
     let pods = Api::<Pod>::all(client.clone()).list(&all).await?.items;
     // Another cluster need not have our resources.
-    let reports = Api::<ImageReport>::all(client.clone()).list(&all).await.map(|l| l.items).unwrap_or_default();
+    let reports =
+        Api::<ImageReport>::all(client.clone()).list(&all).await.map(|l| l.items).unwrap_or_default();
     let campaigns = Api::<PatchCampaign>::all(client).list(&all).await.map(|l| l.items).unwrap_or_default();
     let status = |r: &ImageReport| r.status.clone().unwrap_or_default();
     Ok(Screen {
@@ -90,8 +93,14 @@ async fn look(global: &Global) -> Result<Screen, Failure> {
         pods: count(&pods),
         images: reports.len(),
         images_affected: reports.iter().filter(|r| status(r).affected > 0).count(),
-        images_unknown: reports.iter().filter(|r| status(r).state == konzert_api::own::ReportState::Unknown).count(),
-        campaigns_running: campaigns.iter().filter(|c| c.status.as_ref().is_none_or(|s| s.finished_at.is_none())).count(),
+        images_unknown: reports
+            .iter()
+            .filter(|r| status(r).state == konzert_api::own::ReportState::Unknown)
+            .count(),
+        campaigns_running: campaigns
+            .iter()
+            .filter(|c| c.status.as_ref().is_none_or(|s| s.finished_at.is_none()))
+            .count(),
     })
 }
 
@@ -123,8 +132,20 @@ fn table(screen: &Screen) -> String {
     let rows = [
         ("engine", format!("{} ({})", ready(screen.ready), screen.version)),
         ("nodes", nodes.join(", ")),
-        ("pods", format!("{} ({} running, {} pending, {} failed)", pods.total, pods.running, pods.pending, pods.failed)),
-        ("images", format!("{} in use, {} with findings, {} unknown", screen.images, screen.images_affected, screen.images_unknown)),
+        (
+            "pods",
+            format!(
+                "{} ({} running, {} pending, {} failed)",
+                pods.total, pods.running, pods.pending, pods.failed
+            ),
+        ),
+        (
+            "images",
+            format!(
+                "{} in use, {} with findings, {} unknown",
+                screen.images, screen.images_affected, screen.images_unknown
+            ),
+        ),
         ("campaigns", format!("{} under way", screen.campaigns_running)),
     ];
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_owned(), text]).collect();

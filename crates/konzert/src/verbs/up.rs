@@ -57,7 +57,8 @@ pub(crate) fn node_name(args: &Up) -> Result<String, Failure> {
         return Ok(name.clone());
     }
     let host = nix::unistd::gethostname()?.to_string_lossy().to_ascii_lowercase();
-    let clean: String = host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let clean: String =
+        host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
     let clean = clean.trim_matches(['-', '.']).to_owned();
     Ok(if clean.is_empty() { "konzert".to_owned() } else { clean })
 }
@@ -89,7 +90,8 @@ async fn detach(global: &Global, args: &Up, places: &Places, printer: &Printer) 
     }
     command.args(std::iter::repeat_n("-v", usize::from(global.verbose)));
     // A process group of its own: Ctrl-C at this terminal is not meant for it.
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0).spawn()?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0).spawn()?;
     let mut progress = printer.progress("starting the engine");
     let deadline = Instant::now() + DETACHED_READY;
     loop {
@@ -98,15 +100,27 @@ async fn detach(global: &Global, args: &Up, places: &Places, printer: &Printer) 
             let last: Vec<&str> = said.lines().rev().take(2).collect();
             let code = if status.code() == Some(2) { Exit::Usage } else { Exit::Failed };
             let said = last.into_iter().rev().collect::<Vec<_>>().join("; ");
-            return Err(Failure { error: anyhow::anyhow!("the engine ended at once: {said}"), hint: Some(format!("see {}", log_path.display())), exit: code });
+            return Err(Failure {
+                error: anyhow::anyhow!("the engine ended at once: {said}"),
+                hint: Some(format!("see {}", log_path.display())),
+                exit: code,
+            });
         }
         if super::status::ready(global).await {
             drop(progress);
-            printer.note(&format!("engine ready in the background (process {})\nkubeconfig: {}", child.id(), places.kubeconfig().display()));
+            printer.note(&format!(
+                "engine ready in the background (process {})\nkubeconfig: {}",
+                child.id(),
+                places.kubeconfig().display()
+            ));
             return Ok(Exit::Done);
         }
         if Instant::now() > deadline {
-            return Err(Failure::failed(anyhow::anyhow!("the engine is not ready after {} s", DETACHED_READY.as_secs())).hint(format!("see {}", log_path.display())));
+            return Err(Failure::failed(anyhow::anyhow!(
+                "the engine is not ready after {} s",
+                DETACHED_READY.as_secs()
+            ))
+            .hint(format!("see {}", log_path.display())));
         }
         progress.update("waiting for the API");
         tokio::time::sleep(Duration::from_millis(50)).await;
