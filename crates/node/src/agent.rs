@@ -16,7 +16,7 @@ use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use parking_lot::Mutex;
 use rustix::fs::inotify::WatchFlags;
-use tokio::sync::{OnceCell, broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::PodDirs;
@@ -188,7 +188,7 @@ impl Agent {
             dirs,
             pod,
             poke: Arc::new(tokio::sync::Notify::new()),
-            attachment: OnceCell::new(),
+            attachment: Mutex::new(None),
             adopted_ip: found.sandbox_ips.as_ref().and_then(|ips| ips.first()?.parse().ok()),
             prepared: Mutex::new(HashMap::new()),
             refresh: Mutex::new(None),

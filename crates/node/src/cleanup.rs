@@ -53,8 +53,17 @@ pub(crate) fn remove_cgroup(instance: &str, uid: &str) {
     let base = Path::new("/sys/fs/cgroup");
     let hierarchies = fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
     for root in hierarchies.chain([base.to_owned()]) {
-        // Absent in most hierarchies, and busy ones belong to a container that is still being removed.
-        if let Err(error) = fs::remove_dir(root.join(&below))
+        let place = root.join(&below);
+        // A probe that ran while its container was removed may have made the container's cgroup again.
+        for child in fs::read_dir(&place).into_iter().flatten().flatten() {
+            if child.file_type().is_ok_and(|kind| kind.is_dir())
+                && let Err(error) = fs::remove_dir(child.path())
+            {
+                tracing::debug!(%error, cgroup = %child.path().display(), "cgroup of a removed container stays");
+            }
+        }
+        // Absent in most hierarchies.
+        if let Err(error) = fs::remove_dir(&place)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::debug!(%error, root = %root.display(), uid, "pod cgroup stays");

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use konzert_lifecycle::NodeFacts;
 use konzert_runtime::{ContainerId, Exit};
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 use crate::config::{NodeConfig, PodDirs};
 use crate::ports::{Containers, FoundImage, Images, Nets, PodAttachment, PortError};
@@ -91,7 +91,7 @@ pub(crate) struct PodContext {
     pub(crate) pod: watch::Receiver<Arc<Pod>>,
     /// Told that something a waiting container may need changed.
     pub(crate) poke: Arc<tokio::sync::Notify>,
-    pub(crate) attachment: OnceCell<PodAttachment>,
+    pub(crate) attachment: Mutex<Option<PodAttachment>>,
     /// Address of an adopted pod until its attachment is asked for.
     pub(crate) adopted_ip: Option<IpAddr>,
     pub(crate) prepared: Mutex<HashMap<(String, u32), Arc<Prepared>>>,
@@ -112,12 +112,14 @@ impl PodContext {
         self.pod().spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
     }
 
-    /// The pod's own network; made when it is not there.
-    pub(crate) async fn attach(&self) -> Result<Option<&PodAttachment>, PortError> {
+    /// The pod's own network; made when it is not there (any more).
+    pub(crate) async fn attach(&self) -> Result<Option<PodAttachment>, PortError> {
         if self.on_host_network() {
             return Ok(None);
         }
-        self.attachment.get_or_try_init(|| self.shared.nets.add_pod(&self.uid)).await.map(Some)
+        let attachment = self.shared.nets.add_pod(&self.uid).await?;
+        *self.attachment.lock() = Some(attachment.clone());
+        Ok(Some(attachment))
     }
 
     /// Where the pod can be reached.
@@ -125,7 +127,7 @@ impl PodContext {
         if self.on_host_network() {
             return Some(self.shared.config.address);
         }
-        self.attachment.get().map(|own| own.ip.into()).or(self.adopted_ip)
+        self.attachment.lock().as_ref().map(|own| own.ip.into()).or(self.adopted_ip)
     }
 
     pub(crate) fn situation(&self) -> Situation {

@@ -116,7 +116,7 @@ async fn try_create(
         rootfs: &prepared.rootfs,
         accounts: &prepared.accounts,
         env,
-        netns: attachment.map(|own| own.netns.clone()),
+        netns: attachment.map(|own| own.netns),
         dirs: &context.dirs,
         memory_capacity: context.shared.capacity.memory_bytes(),
     })

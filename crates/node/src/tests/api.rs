@@ -49,20 +49,26 @@ impl FakeApi {
         kube::Client::new(service, "default")
     }
 
-    pub(crate) fn put(&self, path: &str, mut object: Value) {
-        let mut state = self.state.lock();
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.store(&mut self.state.lock(), path, object);
+    }
+
+    fn store(&self, state: &mut State, path: &str, mut object: Value) -> Value {
         let revision = *self.revision.borrow() + 1;
         object["metadata"]["resourceVersion"] = json!(revision.to_string());
         let kind = if state.objects.contains_key(path) { "MODIFIED" } else { "ADDED" };
         state.objects.insert(path.to_owned(), object.clone());
-        state.changes.push((revision, kind, path.to_owned(), object));
+        state.changes.push((revision, kind, path.to_owned(), object.clone()));
         self.revision.send_replace(revision);
+        object
     }
 
+    /// Reads, changes and writes an object with nobody in between.
     pub(crate) fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
-        let mut object = self.get(path).unwrap();
+        let mut state = self.state.lock();
+        let mut object = state.objects[path].clone();
         change(&mut object);
-        self.put(path, object);
+        self.store(&mut state, path, object);
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
@@ -198,16 +204,16 @@ impl FakeApi {
     }
 
     fn patch(&self, path: &str, patch: &Value) -> Response<Answer> {
-        self.state.lock().patches.push((path.to_owned(), patch.clone()));
+        let mut state = self.state.lock();
+        state.patches.push((path.to_owned(), patch.clone()));
         let of = path.strip_suffix("/status").unwrap_or(path);
-        let Some(mut object) = self.get(of) else { return status(404) };
+        let Some(mut object) = state.objects.get(of).cloned() else { return status(404) };
         let uid = &patch["metadata"]["uid"];
         if !uid.is_null() && *uid != object["metadata"]["uid"] {
             return status(409);
         }
         merge(&mut object, patch);
-        self.put(of, object.clone());
-        ok(&object)
+        ok(&self.store(&mut state, of, object))
     }
 
     fn delete(&self, path: &str, options: &Value) -> Response<Answer> {

@@ -58,6 +58,8 @@ async fn up_and_away() {
     });
     rig.api.until(&path("web"), |pod| pod.is_none().then_some(())).await;
     rig.host.empty().await;
+    let last = rig.api.last(&path("web"));
+    assert_eq!(last["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 143);
     assert_eq!(rig.host.execs(), [["/hello"], ["/bye"]]);
     rig.stop().await;
     assert!(!place.exists() && !rig.data.path().join("logs/pods/shop_web_uid-web").exists());
