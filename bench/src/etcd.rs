@@ -76,7 +76,8 @@ impl Etcd {
     pub(crate) fn round(&self, writers: usize, lasting: Duration) -> anyhow::Result<Round> {
         self.net.run(|| {
             // Its threads are made in the namespace, too.
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on(async {
                 let started = Instant::now();
                 let tasks: Vec<_> =
@@ -113,7 +114,8 @@ async fn write(writer: usize, until: Instant) -> anyhow::Result<Vec<f64>> {
 
 async fn put(sender: &mut SendRequest<Full<Bytes>>, body: String) -> anyhow::Result<()> {
     sender.ready().await?;
-    let request = Request::post("/v3/kv/put").header("host", CLIENTS).header("content-type", "application/json");
+    let request =
+        Request::post("/v3/kv/put").header("host", CLIENTS).header("content-type", "application/json");
     let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
     let status = answer.status();
     let text = answer.into_body().collect().await?.to_bytes();

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::numbers::float;
 use crate::proc;
-use crate::report::{Peer, Row};
+use crate::report::{KUBERNETES, Peer, Row};
 use crate::support::engine::Engine;
 use crate::support::leftovers;
 
@@ -29,14 +29,20 @@ pub(crate) fn measure(program: &Path, seconds: u64) -> Vec<Row> {
     engine.purge();
     let share = cpu.as_secs_f64() / Duration::from_secs(seconds).as_secs_f64() * 100.0;
     vec![
-        Row::one("idle_rss_mib", "idle memory, resident", rss, "MiB").peer(Peer::published("589 (618 MB)")),
+        Row::one("idle_rss_mib", "idle memory, resident", rss, "MiB")
+            .peer(Peer::published(KUBERNETES, "589 (618 MB)")),
         Row::one("idle_pss_mib", "idle memory, proportional", pss, "MiB"),
         Row::one("idle_cpu_percent", format!("idle CPU over {seconds} s"), share, "% of a core")
-            .peer(Peer::published("10.9"))
+            .peer(Peer::published(KUBERNETES, "10.9"))
             .note(format!("{} ticks of 10 ms", cpu.as_millis() / 10)),
         Row::one("idle_written_bytes", format!("written to disk in {seconds} s"), float(written), "bytes"),
-        Row::one("idle_changed_files", format!("files changed in {seconds} s"), float(changed.len() as u64), "files")
-            .note(changed.join(", ")),
+        Row::one(
+            "idle_changed_files",
+            format!("files changed in {seconds} s"),
+            float(changed.len() as u64),
+            "files",
+        )
+        .note(changed.join(", ")),
     ]
 }
 
@@ -54,8 +60,13 @@ impl Files {
 
     fn changed(&self, later: &Self) -> Vec<String> {
         let differs = |path: &&PathBuf| self.0.get(*path) != later.0.get(*path);
-        let mut names: Vec<String> =
-            self.0.keys().chain(later.0.keys()).filter(differs).map(|path| path.display().to_string()).collect();
+        let mut names: Vec<String> = self
+            .0
+            .keys()
+            .chain(later.0.keys())
+            .filter(differs)
+            .map(|path| path.display().to_string())
+            .collect();
         names.sort();
         names.dedup();
         names

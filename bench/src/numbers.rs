@@ -66,13 +66,14 @@ mod tests {
     #[test]
     fn medians_and_percentiles() {
         let samples = |values: &[f64]| Samples::new(values.to_vec());
-        for (values, median, p95) in [
-            (&[][..], 0.0, 0.0),
-            (&[3.0], 3.0, 3.0),
-            (&[9.0, 1.0], 5.0, 9.0),
-            (&[5.0, 1.0, 3.0], 3.0, 5.0),
-        ] {
-            assert_eq!((samples(values).median(), samples(values).percentile(95)), (median, p95), "{values:?}");
+        for (values, median, p95) in
+            [(&[][..], 0.0, 0.0), (&[3.0], 3.0, 3.0), (&[9.0, 1.0], 5.0, 9.0), (&[5.0, 1.0, 3.0], 3.0, 5.0)]
+        {
+            assert_eq!(
+                (samples(values).median(), samples(values).percentile(95)),
+                (median, p95),
+                "{values:?}"
+            );
         }
         let hundred = Samples::new((1..=100).map(float).collect());
         assert_eq!(hundred.percentile(95), 95.0);
@@ -82,7 +83,14 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        for (value, text) in [(0.0, "0.00"), (1.234, "1.23"), (99.94, "99.9"), (618.0, "618"), (33_333.3, "33 333"), (1e6, "1 000 000")] {
+        for (value, text) in [
+            (0.0, "0.00"),
+            (1.234, "1.23"),
+            (99.94, "99.9"),
+            (618.0, "618"),
+            (33_333.3, "33 333"),
+            (1e6, "1 000 000"),
+        ] {
             assert_eq!(shown(value), text);
         }
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::numbers::{Samples, float};
 use crate::proc;
-use crate::report::{Peer, Row};
+use crate::report::{KUBERNETES, Peer, Row};
 use crate::support::cluster::phase;
 use crate::support::engine::Engine;
 use crate::support::{engine, fleet, process};
@@ -41,7 +41,7 @@ pub(crate) fn measure(program: &Path, pods: usize, replicas: usize) -> anyhow::R
     let engine = Engine::up(program);
     let images = fleet::images(&engine.data());
     let base = fleet::build_base(&images, "1.0", fleet::FIXED);
-    fleet::build_app(&images, &base, program, "app", "wait");
+    fleet::build_apps(&images, &base, program, "wait", &["app"]);
     let runs = Program { image: "test/app:1.0".into(), args: vec!["wait".into(), "bench".into()] };
     let (_, before) = proc::memory_mib(engine.pid()).context("memory of the engine")?;
     let mut memory = None;
@@ -53,7 +53,10 @@ pub(crate) fn measure(program: &Path, pods: usize, replicas: usize) -> anyhow::R
     engine.purge();
     let peer = peer(pods, replicas)?;
     let against = |published: &str, value: fn(&Measured) -> f64| {
-        peer.as_ref().map_or_else(|| Peer::published(published), |(name, found)| Peer::measured(name, value(found)))
+        peer.as_ref().map_or_else(
+            || Peer::published(KUBERNETES, published),
+            |(name, found)| Peer::measured(name, value(found)),
+        )
     };
     let seconds = own.deployment.as_secs_f64();
     let scale = if replicas == 100 { "19-20" } else { "19-20, for 100" };
@@ -62,7 +65,8 @@ pub(crate) fn measure(program: &Path, pods: usize, replicas: usize) -> anyhow::R
             .peer(against("1 002", |m| m.create_to_running_ms.median())),
         Row::one("deployment_running_s", format!("Deployment to {replicas} Running"), seconds, "s")
             .peer(against(scale, |m| m.deployment.as_secs_f64())),
-        Row::of("pod_pss_mib", "shim memory per pod, proportional", &shims, "MiB").peer(Peer::published("4.0")),
+        Row::of("pod_pss_mib", "shim memory per pod, proportional", &shims, "MiB")
+            .peer(Peer::published(KUBERNETES, "4.0")),
         Row::one(
             "engine_growth_per_pod_mib",
             "growth of the engine per pod",
@@ -77,7 +81,8 @@ fn shims_pss_mib(engine: &Engine) -> Samples {
     let instance = engine.instance();
     let shim = |pid: &i32| {
         let arguments = proc::arguments(*pid);
-        arguments.get(1).is_some_and(|verb| verb == "shim") && arguments.iter().any(|word| word.contains(&instance))
+        arguments.get(1).is_some_and(|verb| verb == "shim")
+            && arguments.iter().any(|word| word.contains(&instance))
     };
     let shims = process::all().into_iter().filter(shim);
     Samples::new(shims.filter_map(|pid| Some(proc::memory_mib(pid)?.1)).collect())
@@ -87,7 +92,8 @@ fn shims_pss_mib(engine: &Engine) -> Samples {
 fn peer(pods: usize, replicas: usize) -> anyhow::Result<Option<(String, Measured)>> {
     let Some(kubeconfig) = std::env::var_os("KONZERT_BENCH_KUBECONFIG") else { return Ok(None) };
     let image = std::env::var_os("KONZERT_BENCH_IMAGE");
-    let image = image.map_or_else(|| DEFAULT_PEER_IMAGE.to_owned(), |name| name.to_string_lossy().into_owned());
+    let image =
+        image.map_or_else(|| DEFAULT_PEER_IMAGE.to_owned(), |name| name.to_string_lossy().into_owned());
     let runs = Program { image, args: Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -142,7 +148,11 @@ async fn one_by_one(client: Client, program: &Program, count: usize) -> anyhow::
         api.create(&PostParams::default(), &pod).await?;
         loop {
             match events.try_next().await? {
-                Some(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) if pod.name_any() == name && phase(&pod) == "Running" => break,
+                Some(WatchEvent::Added(pod) | WatchEvent::Modified(pod))
+                    if pod.name_any() == name && phase(&pod) == "Running" =>
+                {
+                    break;
+                }
                 Some(WatchEvent::Error(status)) => bail!("watch: {status:?}"),
                 Some(_) => {}
                 None => bail!("the watch ended before {name} ran"),

@@ -35,6 +35,9 @@ pub(crate) struct Row {
     note: String,
 }
 
+/// The peer of the published figures: its components with etcd 3.4 and containerd 1.6, client limits raised.
+pub(crate) const KUBERNETES: &str = "Kubernetes 1.20";
+
 /// What somebody else needs for the same.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Peer {
@@ -51,9 +54,9 @@ impl Peer {
         Self { name: name.to_owned(), value: shown(value), measured: true }
     }
 
-    /// Kubernetes 1.20 components, etcd 3.4 and containerd 1.6 on two cores, measured once and written down.
-    pub(crate) fn published(value: &str) -> Self {
-        Self { name: "Kubernetes 1.20".to_owned(), value: value.to_owned(), measured: false }
+    /// Measured once on two cores, and written down; not measured in this run.
+    pub(crate) fn published(name: &str, value: &str) -> Self {
+        Self { name: name.to_owned(), value: value.to_owned(), measured: false }
     }
 }
 
@@ -62,7 +65,12 @@ impl Row {
         Self { id, what: what.into(), unit, value, p95: None, samples: 1, peer: None, note: String::new() }
     }
 
-    pub(crate) fn of(id: &'static str, what: impl Into<String>, samples: &Samples, unit: &'static str) -> Self {
+    pub(crate) fn of(
+        id: &'static str,
+        what: impl Into<String>,
+        samples: &Samples,
+        unit: &'static str,
+    ) -> Self {
         let row = Self::one(id, what, samples.median(), unit);
         Self { p95: Some(samples.percentile(95)), samples: samples.len(), ..row }
     }
@@ -81,13 +89,20 @@ impl Row {
             let source = if peer.measured { "measured" } else { "published" };
             format!("{} ({}, {source})", peer.value, peer.name)
         });
-        [self.what.clone(), format!("{}{p95}", shown(self.value)), self.unit.to_owned(), peer, self.note.clone()]
+        [
+            self.what.clone(),
+            format!("{}{p95}", shown(self.value)),
+            self.unit.to_owned(),
+            peer,
+            self.note.clone(),
+        ]
     }
 }
 
 impl Report {
     pub(crate) fn new(machine: Machine, program: &Path) -> Self {
-        let profile = if program.components().any(|part| part.as_os_str() == "debug") { "debug" } else { "release" };
+        let profile =
+            if program.components().any(|part| part.as_os_str() == "debug") { "debug" } else { "release" };
         Self { machine, program: program.display().to_string(), profile, rows: Vec::new() }
     }
 
@@ -101,8 +116,10 @@ impl Report {
 
     pub(crate) fn table(&self) -> String {
         let header = ["WHAT", "KONZERT", "UNIT", "PEER", "NOTE"].map(String::from);
-        let rows: Vec<[String; 5]> = std::iter::once(header).chain(self.rows.iter().map(Row::cells)).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        let rows: Vec<[String; 5]> =
+            std::iter::once(header).chain(self.rows.iter().map(Row::cells)).collect();
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
         let widths: [usize; 5] = std::array::from_fn(width);
         let mut text = format!("{}\n{} ({} build)\n\n", self.machine, self.program, self.profile);
         for row in &rows {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 
 use crate::numbers::Samples;
-use crate::report::{Peer, Row};
+use crate::report::{KUBERNETES, Peer, Row};
 use crate::support::engine::{Engine, LISTEN, NODE};
 use crate::support::{PATIENCE, engine};
 
@@ -26,7 +26,7 @@ pub(crate) fn measure(program: &Path, times: usize) -> Vec<Row> {
     }
     vec![
         Row::of("start_ready_ms", "start to Ready, new data directory", &Samples::new(first), "ms")
-            .peer(Peer::published("8 000-10 000")),
+            .peer(Peer::published(KUBERNETES, "8 000-10 000")),
         Row::of("restart_ready_ms", "start to Ready, again", &Samples::new(again), "ms"),
     ]
 }

@@ -38,11 +38,12 @@ impl Round {
 /// Measures our store, and the etcd that the environment names.
 pub(crate) fn measure(seconds: u64) -> anyhow::Result<Vec<Row>> {
     let lasting = Duration::from_secs(seconds);
-    let mut etcd = std::env::var_os("KONZERT_BENCH_ETCD").map(|program| Etcd::start(program.as_ref())).transpose()?;
+    let mut etcd =
+        std::env::var_os("KONZERT_BENCH_ETCD").map(|program| Etcd::start(program.as_ref())).transpose()?;
     let mut rows = Vec::new();
     for (writers, id) in WRITERS.into_iter().zip(IDS) {
         let own = own(writers, lasting)?;
-        let what = format!("durable writes, {writers} writers");
+        let what = format!("durable writes, writers: {writers}");
         let mut row = Row::one(id, what, own.per_second(), "per s");
         let mut note = format!("p99 {:.1} ms", own.p99_ms());
         if let Some(etcd) = &mut etcd {
@@ -50,13 +51,13 @@ pub(crate) fn measure(seconds: u64) -> anyhow::Result<Vec<Row>> {
             row = row.peer(Peer::measured(&etcd.name, theirs.per_second()));
             note = format!("{note}; peer p99 {:.1} ms, through its JSON gateway", theirs.p99_ms());
         } else {
-            // Measured through gRPC on two cores.
+            // Measured through gRPC.
             let published = match writers {
-                1 => "1 600 etcd 3.4",
-                16 => "8 300 etcd 3.4",
-                _ => "13 000 etcd 3.4",
+                1 => "1 600",
+                16 => "8 300",
+                _ => "13 000",
             };
-            row = row.peer(Peer::published(published));
+            row = row.peer(Peer::published("etcd 3.4", published));
         }
         rows.push(row.note(note));
     }
@@ -69,8 +70,9 @@ fn own(writers: usize, lasting: Duration) -> anyhow::Result<Round> {
     runtime.block_on(async {
         let store = Store::open_sqlite(dir.path(), StoreConfig::default()).await?;
         let started = Instant::now();
-        let tasks: Vec<_> =
-            (0..writers).map(|writer| tokio::spawn(write(store.clone(), writer, started + lasting))).collect();
+        let tasks: Vec<_> = (0..writers)
+            .map(|writer| tokio::spawn(write(store.clone(), writer, started + lasting)))
+            .collect();
         let mut round = Round::default();
         for task in tasks {
             round.taken_ms.extend(task.await??);
@@ -88,7 +90,9 @@ async fn write(store: Store, writer: usize, until: Instant) -> anyhow::Result<Ve
         let key = key(writer, taken.len() as u64);
         let change = Change::Put(value.clone());
         let started = Instant::now();
-        store.write(Write { key: key.into(), expect: Expect::Any, change, durability: Durability::Durable }).await?;
+        store
+            .write(Write { key: key.into(), expect: Expect::Any, change, durability: Durability::Durable })
+            .await?;
         taken.push(started.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(taken)

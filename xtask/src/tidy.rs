@@ -16,9 +16,8 @@ const FLOORS: [(u8, &[&str]); 5] = [
     (3, &["apiserver", "controllers", "node", "fleet"]),
     (4, &["konzert"]),
 ];
-/// `campaigns` and `advisories` speak of what `packages` found.
-const NEIGHBOURS: [(&str, &str); 3] =
-    [("advisories", "packages"), ("campaigns", "packages"), ("campaigns", "advisories")];
+/// `advisories` speaks of what `packages` found.
+const NEIGHBOURS: [(&str, &str); 1] = [("advisories", "packages")];
 
 /// Runs every check.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {

@@ -73,7 +73,12 @@ impl<K: Resource + Clone> Cache<K> {
     }
 
     pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
-        self.state.read().spaces.get(namespace).map(|space| space.values().cloned().collect()).unwrap_or_default()
+        self.state
+            .read()
+            .spaces
+            .get(namespace)
+            .map(|space| space.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Objects in the namespace with this controller; an empty UID means those without.

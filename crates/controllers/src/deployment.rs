@@ -1,4 +1,4 @@
-//! Deployments: gathers the ReplicaSets (and, for Recreate, the pods) that the decision looks at.
+//! Deployments: gathers the `ReplicaSets` (and, for Recreate, the pods) that the decision looks at.
 
 use std::sync::Arc;
 

@@ -28,7 +28,8 @@ pub(crate) struct Driver {
     pub(crate) seeds: Seeds,
 }
 
-/// Draws the seeds from which names are made. Names must be unguessed by nobody, only different, so a hashed counter will do.
+/// Draws the seeds from which names are made. Names need not be hard to guess, only
+/// different, so a hashed counter will do.
 pub(crate) struct Seeds {
     state: RandomState,
     drawn: AtomicU64,

@@ -1,4 +1,4 @@
-//! EndpointSlices: gathers the pods and slices of one Service.
+//! `EndpointSlices`: gathers the pods and slices of one Service.
 
 use std::sync::Arc;
 

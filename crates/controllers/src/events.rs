@@ -7,7 +7,8 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konzert_workloads::pods::stamp;
 use konzert_workloads::{EventNote, EventType};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -79,13 +80,15 @@ impl Writer {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), kube::Error> {
-        let about = message.regarding.uid.clone().or_else(|| message.regarding.name.clone()).unwrap_or_default();
+        let about =
+            message.regarding.uid.clone().or_else(|| message.regarding.name.clone()).unwrap_or_default();
         let identity: Identity = (message.source, about, message.note.clone());
         if let Some(written) = self.known.get_mut(&identity) {
             written.count = written.count.saturating_add(1);
-            let patch = json!({"count": written.count, "lastTimestamp": Time(message.at)});
+            let patch = json!({"count": written.count, "lastTimestamp": stamp(message.at)});
             let api: Api<Event> = Api::namespaced(self.client.clone(), &written.namespace);
-            let answer = api.patch_metadata(&written.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            let answer =
+                api.patch_metadata(&written.name, &PatchParams::default(), &Patch::Merge(patch)).await;
             match answer {
                 Ok(_) => return Ok(()),
                 // Expired or deleted: it starts over.
@@ -97,7 +100,9 @@ impl Writer {
         let event = event(&message, self.sequence);
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let name = event.metadata.name.clone().unwrap_or_default();
-        Api::<Event>::namespaced(self.client.clone(), &namespace).create(&PostParams::default(), &event).await?;
+        Api::<Event>::namespaced(self.client.clone(), &namespace)
+            .create(&PostParams::default(), &event)
+            .await?;
         self.remember(identity, Written { namespace, name, count: 1 });
         Ok(())
     }
@@ -123,7 +128,7 @@ fn event(message: &Message, sequence: u64) -> Event {
     }
     // Time alone could repeat within one tick of the clock.
     let unique = u64::try_from(message.at.as_nanosecond()).unwrap_or_default().wrapping_add(sequence);
-    let at = Time(message.at);
+    let at = stamp(message.at);
     Event {
         metadata: ObjectMeta {
             name: Some(format!("{}.{unique:x}", &base[..end])),

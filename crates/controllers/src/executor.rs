@@ -9,7 +9,9 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use konzert_workloads::action::{NAMESPACE, POD};
-use konzert_workloads::{Action, EventNote, FailedAction, Failure, Plan, Propagation, Resource, Scope, Target};
+use konzert_workloads::{
+    Action, EventNote, FailedAction, Failure, Plan, Propagation, Resource, Scope, Target,
+};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::Request;
 use serde_json::{Value, json};
@@ -76,7 +78,11 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// Runs the plan; gives back when to ask again.
-    pub(crate) async fn run(&self, source: &'static str, plan: Plan) -> Result<Option<Timestamp>, ExecuteError> {
+    pub(crate) async fn run(
+        &self,
+        source: &'static str,
+        plan: Plan,
+    ) -> Result<Option<Timestamp>, ExecuteError> {
         let mut actions = plan.actions.into_iter().peekable();
         while let Some(action) = actions.next() {
             if matches!(action, Action::Delete { .. }) {
@@ -118,7 +124,9 @@ impl Executor {
                 self.create_batch(source, &resource, &objects, &regarding).await
             }
             Action::Update { resource, object } => self.replace(&resource, &object, None).await,
-            Action::UpdateStatus { resource, object } => self.replace(&resource, &object, Some("status")).await,
+            Action::UpdateStatus { resource, object } => {
+                self.replace(&resource, &object, Some("status")).await
+            }
             Action::FinalizeNamespace { object } => self.replace(&NAMESPACE, &object, Some("finalize")).await,
             Action::Patch { target, operations } => self.patch(&target, operations).await,
             Action::Delete { target, uid, resource_version, grace_seconds, propagation } => {
@@ -212,7 +220,12 @@ impl Executor {
         }
     }
 
-    async fn delete(&self, target: &Target, uid: &str, parameters: &DeleteParams) -> Result<(), ExecuteError> {
+    async fn delete(
+        &self,
+        target: &Target,
+        uid: &str,
+        parameters: &DeleteParams,
+    ) -> Result<(), ExecuteError> {
         let request = Request::new(collection(&target.resource, target.namespace.as_deref()))
             .delete(&target.name, parameters)
             .map_err(|source| request_error(target, source))?;
@@ -271,7 +284,11 @@ pub(crate) fn collection(resource: &Resource, namespace: Option<&str>) -> String
 
 fn target_of(resource: &Resource, object: &Value) -> Target {
     let text = |field: &str| object["metadata"][field].as_str().map(str::to_owned);
-    Target { resource: resource.clone(), namespace: text("namespace"), name: text("name").unwrap_or_default() }
+    Target {
+        resource: resource.clone(),
+        namespace: text("namespace"),
+        name: text("name").unwrap_or_default(),
+    }
 }
 
 fn body(target: &Target, object: &Value) -> Result<Vec<u8>, ExecuteError> {
@@ -302,7 +319,12 @@ fn refused(action: FailedAction, target: &Target, source: kube::Error) -> Execut
     if race {
         return outdated(target);
     }
-    ExecuteError::Refused { action, kind: target.resource.kind.to_string(), name: target.name.clone(), source }
+    ExecuteError::Refused {
+        action,
+        kind: target.resource.kind.to_string(),
+        name: target.name.clone(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -322,8 +344,14 @@ mod tests {
         let cases = [
             (json!({"kind": "Status", "status": "Success"}), false),
             (json!({"kind": "Pod", "metadata": {"name": "a"}}), false),
-            (json!({"kind": "Pod", "metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 30}}), true),
-            (json!({"kind": "Pod", "metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 0}}), false),
+            (
+                json!({"kind": "Pod", "metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 30}}),
+                true,
+            ),
+            (
+                json!({"kind": "Pod", "metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 0}}),
+                false,
+            ),
             (json!({"kind": "Job", "metadata": {"deletionTimestamp": "t", "finalizers": ["x"]}}), true),
         ];
         for (answer, expected) in cases {

@@ -31,7 +31,12 @@ impl Collector {
     }
 
     /// One object of one kind changed.
-    pub(crate) fn changed(&self, resource: &Arc<Resource>, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) {
+    pub(crate) fn changed(
+        &self,
+        resource: &Arc<Resource>,
+        old: Option<&ObjectMeta>,
+        new: Option<&ObjectMeta>,
+    ) {
         let examine = {
             let mut graph = self.graph.lock();
             match (old, new) {
@@ -123,6 +128,10 @@ impl GarbageCollector {
             return Ok(OwnerAnswer::Absent);
         }
         let waits = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FOREGROUND);
-        Ok(if meta.deletion_timestamp.is_some() && waits { OwnerAnswer::PresentWaiting } else { OwnerAnswer::Present })
+        Ok(if meta.deletion_timestamp.is_some() && waits {
+            OwnerAnswer::PresentWaiting
+        } else {
+            OwnerAnswer::Present
+        })
     }
 }

@@ -1,17 +1,17 @@
 //! Which kinds there are, custom ones included, and one metadata watch for each kind that no controller reads in full.
 //!
-//! Discovery is read at the start and whenever a CustomResourceDefinition changes; in between nothing asks.
+//! Discovery is read at the start and whenever a `CustomResourceDefinition` changes; in between nothing asks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use konzert_workloads::{Resource, Scope};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::discovery::{ApiResource, Discovery, Scope as KubeScope, verbs};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use konzert_workloads::{Resource, Scope};
 use parking_lot::RwLock;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -82,7 +82,8 @@ impl Kinds {
                 }
             }
             let resources = group.recommended_resources();
-            recommended.extend(resources.into_iter().map(|(api, capabilities)| Served::of(api, &capabilities)));
+            recommended
+                .extend(resources.into_iter().map(|(api, capabilities)| Served::of(api, &capabilities)));
         }
         *self.served.write() = all;
         Ok(recommended.into_iter().filter(|served| served.can_list).collect())
@@ -191,7 +192,8 @@ impl Served {
     }
 
     fn is_watched_here(&self) -> bool {
-        let typed = TYPED.iter().any(|known| known.group == self.api.group && known.plural == self.api.plural);
+        let typed =
+            TYPED.iter().any(|known| known.group == self.api.group && known.plural == self.api.plural);
         self.can_watch && self.can_list && !typed && !UNWATCHED.contains(&self.api.kind.as_str())
     }
 }

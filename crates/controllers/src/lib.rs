@@ -95,15 +95,19 @@ pub async fn run(
     let world = Arc::new(World::default());
     let queue = Arc::new(Queue::default());
     let kinds = Arc::new(Kinds::new(client.clone()));
-    let collector = Arc::new(Collector::new(Arc::clone(&queue), place::GARBAGE, namespace_waker(&world, &queue)));
+    let collector =
+        Arc::new(Collector::new(Arc::clone(&queue), place::GARBAGE, namespace_waker(&world, &queue)));
     let scheduler = Arc::new(Scheduler::new(
-        Arc::clone(&world.pods),
+        &world.pods,
         Arc::clone(&queue),
         place::SCHEDULER,
         config.scheduler_name.clone(),
     ));
-    let wiring =
-        Wiring { queue: Arc::clone(&queue), collector: Arc::clone(&collector), scheduler: Arc::clone(&scheduler) };
+    let wiring = Wiring {
+        queue: Arc::clone(&queue),
+        collector: Arc::clone(&collector),
+        scheduler: Arc::clone(&scheduler),
+    };
     wiring.connect(&world);
 
     let gate = Gate::default();
@@ -174,11 +178,17 @@ fn table(
 
 /// Wakes the deletion of a namespace when an object in it has gone.
 fn namespace_waker(world: &Arc<World>, queue: &Arc<Queue>) -> Box<dyn Fn(&str) + Send + Sync> {
-    let (namespaces, queue) = (Arc::clone(&world.namespaces), Arc::clone(queue));
+    // Weak, because the listener of this cache holds the collector, which holds us.
+    let (namespaces, queue) = (Arc::downgrade(&world.namespaces), Arc::clone(queue));
     Box::new(move |name| {
-        let deleting = namespaces.get("", name).is_some_and(|found| found.metadata.deletion_timestamp.is_some());
+        let found = namespaces.upgrade().and_then(|namespaces| namespaces.get("", name));
+        let deleting = found.is_some_and(|found| found.metadata.deletion_timestamp.is_some());
         if deleting {
-            queue.wake(Key { controller: place::NAMESPACES, namespace: String::new(), name: name.to_owned() });
+            queue.wake(Key {
+                controller: place::NAMESPACES,
+                namespace: String::new(),
+                name: name.to_owned(),
+            });
         }
     })
 }

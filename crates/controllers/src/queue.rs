@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// First pause of a key that failed; doubles with every failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// Longest pause of a key that fails again and again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// One object of one controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

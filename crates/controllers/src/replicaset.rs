@@ -1,4 +1,4 @@
-//! ReplicaSets: gathers the pods that the decision looks at.
+//! `ReplicaSets`: gathers the pods that the decision looks at.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use konzert_workloads::replicaset::{Observed, decide};
 use crate::controller::{Attempt, Controller, ready};
 use crate::world::World;
 
-/// Keys are namespace and name of a ReplicaSet.
+/// Keys are namespace and name of a `ReplicaSet`.
 pub(crate) struct ReplicaSets(pub(crate) Arc<World>);
 
 impl Controller for ReplicaSets {
@@ -23,7 +23,9 @@ impl Controller for ReplicaSets {
         name: &'a str,
         attempt: Attempt,
     ) -> BoxFuture<'a, Result<Plan, kube::Error>> {
-        let Some(replica_set) = self.0.replica_sets.get(namespace, name) else { return ready(Plan::nothing()) };
+        let Some(replica_set) = self.0.replica_sets.get(namespace, name) else {
+            return ready(Plan::nothing());
+        };
         let uid = replica_set.metadata.uid.as_deref().unwrap_or_default();
         let mut pods = self.0.pods.controlled_by(namespace, uid);
         pods.extend(self.0.pods.controlled_by(namespace, ""));

@@ -3,15 +3,14 @@
 //! Decisions are made one at a time under a lock, so two pods never get the same room; the bindings then run side by side.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konzert_scheduling::{Placement, Snapshot, place};
 use konzert_workloads::action::{POD, reference, with_header};
-use konzert_workloads::pods::{is_deleting, is_terminal};
+use konzert_workloads::pods::{is_deleting, is_terminal, stamp};
 use konzert_workloads::{Action, EventNote, Plan};
 use parking_lot::Mutex;
 
@@ -21,10 +20,12 @@ use crate::queue::{Key, Queue};
 
 /// Keys are namespace and name of a pod.
 pub(crate) struct Scheduler {
-    pods: Arc<Cache<Pod>>,
+    /// Weak, because the listener of this cache holds us.
+    pods: Weak<Cache<Pod>>,
     queue: Arc<Queue>,
     own_place: usize,
-    scheduler_name: String,
+    /// What pods call us.
+    called: String,
     state: Mutex<State>,
 }
 
@@ -38,13 +39,8 @@ struct State {
 }
 
 impl Scheduler {
-    pub(crate) fn new(
-        pods: Arc<Cache<Pod>>,
-        queue: Arc<Queue>,
-        own_place: usize,
-        scheduler_name: String,
-    ) -> Self {
-        Self { pods, queue, own_place, scheduler_name, state: Mutex::default() }
+    pub(crate) fn new(pods: &Arc<Cache<Pod>>, queue: Arc<Queue>, own_place: usize, called: String) -> Self {
+        Self { pods: Arc::downgrade(pods), queue, own_place, called, state: Mutex::default() }
     }
 
     /// A pod changed: room may have been taken or freed.
@@ -88,7 +84,9 @@ impl Scheduler {
                 }
                 state.snapshot.set_node(node);
             }
-            (None, Some(node)) => state.snapshot.remove_node(node.metadata.name.as_deref().unwrap_or_default()),
+            (None, Some(node)) => {
+                state.snapshot.remove_node(node.metadata.name.as_deref().unwrap_or_default());
+            }
             (None, None) => {}
         }
         self.retry_waiting(&mut state);
@@ -111,7 +109,7 @@ impl Scheduler {
     /// Whether the pod waits for this scheduler.
     fn is_ours(&self, pod: &Pod) -> bool {
         let Some(spec) = &pod.spec else { return false };
-        let named = spec.scheduler_name.as_deref().is_none_or(|name| name == self.scheduler_name);
+        let named = spec.scheduler_name.as_deref().is_none_or(|name| name == self.called);
         let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
         named && !gated && node_of(pod).is_none() && !is_deleting(&pod.metadata) && !is_terminal(pod)
     }
@@ -149,7 +147,8 @@ impl Controller for Scheduler {
         name: &'a str,
         attempt: Attempt,
     ) -> BoxFuture<'a, Result<Plan, kube::Error>> {
-        let pod = self.pods.get(namespace, name).filter(|pod| self.is_ours(pod));
+        let pods = self.pods.upgrade();
+        let pod = pods.and_then(|pods| pods.get(namespace, name)).filter(|pod| self.is_ours(pod));
         ready(pod.map_or_else(Plan::nothing, |pod| self.decide(&pod, attempt.now)))
     }
 
@@ -188,14 +187,14 @@ fn refuse(pod: &Pod, message: &str, now: Timestamp) -> Plan {
             && old.reason.as_deref() == Some("Unschedulable")
             && old.message.as_deref() == Some(message)
     };
-    if old.filter(same).is_none() {
+    if !old.as_ref().is_some_and(same) {
         let since = old.filter(|old| old.status == "False").and_then(|old| old.last_transition_time.clone());
         let condition = PodCondition {
             type_: "PodScheduled".to_owned(),
             status: "False".to_owned(),
             reason: Some("Unschedulable".to_owned()),
             message: Some(message.to_owned()),
-            last_transition_time: Some(since.unwrap_or(Time(now))),
+            last_transition_time: Some(since.unwrap_or_else(|| stamp(now))),
             ..PodCondition::default()
         };
         conditions.retain(|condition| condition.type_ != "PodScheduled");

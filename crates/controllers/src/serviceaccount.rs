@@ -1,4 +1,4 @@
-//! The default ServiceAccount of every namespace.
+//! The default `ServiceAccount` of every namespace.
 
 use std::sync::Arc;
 

@@ -140,7 +140,8 @@ impl Wiring {
             wiring.scheduler.pod_changed(change);
             for pod in change.sides() {
                 let of_set = |set: &ReplicaSet| set.spec.selector.clone();
-                let of_job = |job: &Job| job.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+                let of_job =
+                    |job: &Job| job.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
                 wiring.wake_owners(&pod.metadata, "ReplicaSet", place::REPLICA_SETS, &replica_sets, of_set);
                 wiring.wake_owners(&pod.metadata, "Job", place::JOBS, &jobs, of_job);
             }
@@ -207,7 +208,8 @@ impl Wiring {
         let set = owner(&pod.metadata, "ReplicaSet").and_then(|set| replica_sets.get(namespace, &set.name));
         let Some(deployment) = set.and_then(|set| owner(&set.metadata, "Deployment")) else { return };
         let recreates = deployments.get(namespace, &deployment.name).is_some_and(|deployment| {
-            deployment.spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate")
+            deployment.spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref())
+                == Some("Recreate")
         });
         if recreates {
             self.wake_named(place::DEPLOYMENTS, namespace, &deployment.name);

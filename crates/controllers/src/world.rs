@@ -36,15 +36,42 @@ pub(crate) const TYPED: &[Resource] =
 macro_rules! with_cache {
     ($world:expr, $resource:expr, $cache:ident => $run:expr) => {
         match ($resource.group.as_ref(), $resource.plural.as_ref()) {
-            ("", "pods") => { let $cache = &$world.pods; $run }
-            ("", "services") => { let $cache = &$world.services; $run }
-            ("", "namespaces") => { let $cache = &$world.namespaces; $run }
-            ("", "nodes") => { let $cache = &$world.nodes; $run }
-            ("", "serviceaccounts") => { let $cache = &$world.accounts; $run }
-            ("apps", "replicasets") => { let $cache = &$world.replica_sets; $run }
-            ("apps", "deployments") => { let $cache = &$world.deployments; $run }
-            ("batch", "jobs") => { let $cache = &$world.jobs; $run }
-            ("discovery.k8s.io", "endpointslices") => { let $cache = &$world.slices; $run }
+            ("", "pods") => {
+                let $cache = &$world.pods;
+                $run
+            }
+            ("", "services") => {
+                let $cache = &$world.services;
+                $run
+            }
+            ("", "namespaces") => {
+                let $cache = &$world.namespaces;
+                $run
+            }
+            ("", "nodes") => {
+                let $cache = &$world.nodes;
+                $run
+            }
+            ("", "serviceaccounts") => {
+                let $cache = &$world.accounts;
+                $run
+            }
+            ("apps", "replicasets") => {
+                let $cache = &$world.replica_sets;
+                $run
+            }
+            ("apps", "deployments") => {
+                let $cache = &$world.deployments;
+                $run
+            }
+            ("batch", "jobs") => {
+                let $cache = &$world.jobs;
+                $run
+            }
+            ("discovery.k8s.io", "endpointslices") => {
+                let $cache = &$world.slices;
+                $run
+            }
             _ => {}
         }
     };

@@ -1,6 +1,7 @@
 //! The controllers against a real API server in the same process, with a node that only pretends.
 //!
 //! Nothing here asserts on how long something takes; the patience of a wait only bounds a test that would hang.
+#![allow(clippy::unwrap_used, reason = "the helpers of these tests fail like the tests themselves")]
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use konzert_controllers::{ControllersConfig, run};
 use konzert_store::{Store, StoreConfig};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An engine with controllers and one pretended node.
 struct Engine {
@@ -72,10 +73,12 @@ impl Engine {
         Api::namespaced(self.client.clone(), "default")
     }
 
+    /// The node goes first, while there is still a server: its watch must not meet the end of the server.
     async fn stop(self) {
+        self.node.abort();
+        assert!(self.node.await.is_err_and(|ended| ended.is_cancelled()));
         self.stop.send_replace(true);
         self.controllers.await.unwrap();
-        self.node.abort();
     }
 }
 
@@ -83,7 +86,7 @@ impl Engine {
 async fn pretend(client: Client) {
     let pods: Api<Pod> = Api::all(client.clone());
     let addresses = AtomicU32::new(1);
-    let mut events = std::pin::pin!(watcher::watcher(pods, watcher::Config::default()));
+    let mut events = std::pin::pin!(watcher::watcher(pods, watcher::Config::default()).default_backoff());
     while let Some(event) = events.next().await {
         let Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) = event else { continue };
         let api: Api<Pod> = Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap());
@@ -109,7 +112,9 @@ async fn pretend(client: Client) {
             json!({"phase": "Running", "podIP": ip,
                 "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": now}]})
         };
-        drop(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await);
+        drop(
+            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await,
+        );
     }
 }
 
@@ -188,8 +193,11 @@ async fn a_deployment_runs_rolls_and_serves() {
     let deployments: Api<Deployment> = engine.in_default();
     let pods: Api<Pod> = engine.in_default();
     let services: Api<Service> = engine.in_default();
-    create(&services, json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"},
-        "ports": [{"port": 80, "targetPort": "http"}]}}))
+    create(
+        &services,
+        json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"},
+        "ports": [{"port": 80, "targetPort": "http"}]}}),
+    )
     .await;
     create(&deployments, web(30, "v1")).await;
     available(&engine, 30).await;
@@ -197,9 +205,11 @@ async fn a_deployment_runs_rolls_and_serves() {
 
     let slices: Api<EndpointSlice> = engine.in_default();
     let endpoints = |slices: Api<EndpointSlice>| async move {
-        let list = slices.list(&ListParams::default().labels("kubernetes.io/service-name=web")).await.unwrap();
+        let list =
+            slices.list(&ListParams::default().labels("kubernetes.io/service-name=web")).await.unwrap();
         let ready = list.items.iter().flat_map(|slice| slice.endpoints.iter().flatten());
-        let ready = ready.filter(|endpoint| endpoint.conditions.as_ref().unwrap().ready == Some(true)).count();
+        let ready =
+            ready.filter(|endpoint| endpoint.conditions.as_ref().unwrap().ready == Some(true)).count();
         (list.items.len(), ready)
     };
     eventually("the service has its endpoints", || async {
@@ -212,7 +222,10 @@ async fn a_deployment_runs_rolls_and_serves() {
     let rolled = available(&engine, 30).await;
     eventually("the old pods are gone", || async {
         let list = pods.list(&ListParams::default().labels("app=web")).await.unwrap();
-        let new = list.items.iter().all(|pod| pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("v2"));
+        let new = list
+            .items
+            .iter()
+            .all(|pod| pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("v2"));
         (new && list.items.len() == 30).then_some(())
     })
     .await;
@@ -226,7 +239,8 @@ async fn a_deployment_runs_rolls_and_serves() {
     .await;
     let scale = json!({"spec": {"replicas": 0}});
     deployments.patch_scale("web", &PatchParams::default(), &Patch::Merge(scale)).await.unwrap();
-    eventually("all pods are gone", || async { names(&pods, "app=web").await.is_empty().then_some(()) }).await;
+    eventually("all pods are gone", || async { names(&pods, "app=web").await.is_empty().then_some(()) })
+        .await;
     rest(&engine).await;
     engine.stop().await;
 }
@@ -263,8 +277,11 @@ async fn a_hundred_pods_are_created_exactly_once_and_then_nothing_is_written() {
 async fn a_job_completes_and_its_pods_are_free() {
     let engine = Engine::start().await;
     let jobs: Api<Job> = engine.in_default();
-    create(&jobs, json!({"metadata": {"name": "sum"}, "spec": {"completions": 5, "parallelism": 2,
-        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}))
+    create(
+        &jobs,
+        json!({"metadata": {"name": "sum"}, "spec": {"completions": 5, "parallelism": 2,
+        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}),
+    )
     .await;
     let done = eventually("the job completes", || async {
         let job = jobs.get("sum").await.unwrap();
@@ -297,7 +314,9 @@ async fn dependents_follow_their_owner_as_asked() {
         available(&engine, 3).await;
         deployments.delete("web", &parameters).await.unwrap();
         eventually("all three levels are gone", || async {
-            let left = names(&sets, "").await.len() + names(&pods, "").await.len() + names(&deployments, "").await.len();
+            let left = names(&sets, "").await.len()
+                + names(&pods, "").await.len()
+                + names(&deployments, "").await.len();
             (left == 0).then_some(())
         })
         .await;
@@ -305,7 +324,8 @@ async fn dependents_follow_their_owner_as_asked() {
     create(&deployments, web(3, "v1")).await;
     available(&engine, 3).await;
     deployments.delete("web", &DeleteParams::orphan()).await.unwrap();
-    eventually("the deployment is gone", || async { names(&deployments, "").await.is_empty().then_some(()) }).await;
+    eventually("the deployment is gone", || async { names(&deployments, "").await.is_empty().then_some(()) })
+        .await;
     let orphan = sets.list(&ListParams::default()).await.unwrap().items.remove(0);
     assert_eq!(orphan.metadata.owner_references.unwrap_or_default(), []);
     rest(&engine).await;
@@ -339,12 +359,14 @@ async fn custom_resources_own_as_everything_else_does() {
     })
     .await;
     let maps: Api<ConfigMap> = engine.in_default();
-    let reference = |name: &str, uid: &str| {
-        json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": name, "uid": uid}])
-    };
+    let reference = |name: &str, uid: &str| json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": name, "uid": uid}]);
     let uid = owner.metadata.uid.unwrap();
     create(&maps, json!({"metadata": {"name": "kept", "ownerReferences": reference("w", &uid)}})).await;
-    create(&maps, json!({"metadata": {"name": "never-owned", "ownerReferences": reference("w", "some-other-uid")}})).await;
+    create(
+        &maps,
+        json!({"metadata": {"name": "never-owned", "ownerReferences": reference("w", "some-other-uid")}}),
+    )
+    .await;
     eventually("an owner that never was is found out", || async {
         (names(&maps, "").await == ["kept"]).then_some(())
     })
@@ -364,12 +386,14 @@ async fn a_namespace_gets_its_account_and_takes_everything_with_it() {
     let accounts: Api<ServiceAccount> = Api::namespaced(engine.client.clone(), "shop");
     eventually("the default account is there", || async { accounts.get_opt("default").await.unwrap() }).await;
     accounts.delete("default", &DeleteParams::default()).await.unwrap();
-    eventually("the default account comes back", || async { accounts.get_opt("default").await.unwrap() }).await;
+    eventually("the default account comes back", || async { accounts.get_opt("default").await.unwrap() })
+        .await;
     let deployments: Api<Deployment> = Api::namespaced(engine.client.clone(), "shop");
     create(&deployments, web(3, "v1")).await;
     let pods: Api<Pod> = Api::namespaced(engine.client.clone(), "shop");
     eventually("pods run", || async { (names(&pods, "").await.len() == 3).then_some(()) }).await;
-    create(&Api::<ConfigMap>::namespaced(engine.client.clone(), "shop"), json!({"metadata": {"name": "c"}})).await;
+    create(&Api::<ConfigMap>::namespaced(engine.client.clone(), "shop"), json!({"metadata": {"name": "c"}}))
+        .await;
     namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
     eventually("the namespace is gone", || async {
         namespaces.get_opt("shop").await.unwrap().is_none().then_some(())
@@ -389,7 +413,8 @@ async fn a_pod_without_room_says_so_and_goes_when_there_is_room() {
             "resources": {"requests": {"cpu": cpu}}}]}})
     };
     create(&pods, request("first", "3")).await;
-    eventually("the first is bound", || async { pods.get("first").await.unwrap().spec.unwrap().node_name }).await;
+    eventually("the first is bound", || async { pods.get("first").await.unwrap().spec.unwrap().node_name })
+        .await;
     create(&pods, request("second", "2")).await;
     let message = eventually("the second waits", || async {
         let status = pods.get("second").await.unwrap().status.unwrap_or_default();
@@ -403,9 +428,13 @@ async fn a_pod_without_room_says_so_and_goes_when_there_is_room() {
     let events: Api<Event> = engine.in_default();
     let failed = ListParams::default().fields("involvedObject.name=second");
     let list = events.list(&failed).await.unwrap();
-    assert_eq!(list.items.iter().filter(|event| event.reason.as_deref() == Some("FailedScheduling")).count(), 1);
+    assert_eq!(
+        list.items.iter().filter(|event| event.reason.as_deref() == Some("FailedScheduling")).count(),
+        1
+    );
     pods.delete("first", &DeleteParams::default()).await.unwrap();
-    let node = eventually("room was made", || async { pods.get("second").await.unwrap().spec.unwrap().node_name });
+    let node =
+        eventually("room was made", || async { pods.get("second").await.unwrap().spec.unwrap().node_name });
     assert_eq!(node.await, "node");
     engine.stop().await;
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use konzert_api::own::{CampaignPhase, ImageReport, ReapPolicySpec, ReapRecord, ReportState, WorkloadState};
 use konzert_fleet::patch::{self, Command, PatchRequest};
-use konzert_fleet::{Scanner, reap};
+use konzert_fleet::reap;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;

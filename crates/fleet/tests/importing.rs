@@ -1,4 +1,5 @@
 //! Imports from everything a user may have, and refusals that change nothing.
+#![expect(clippy::unwrap_used, reason = "a test whose files cannot be made must fail")]
 
 use std::fs::File;
 use std::io::Write as _;

@@ -298,7 +298,7 @@ pub(crate) struct Reap {
     /// Print what would be destroyed, and why
     #[arg(long)]
     pub(crate) plan: bool,
-    /// A ReapPolicy manifest [default: the built-in policy]
+    /// A `ReapPolicy` manifest [default: the built-in policy]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
     /// Do not wait for the ages of the policy: what is finished or unused goes at once

@@ -90,7 +90,7 @@ pub(crate) async fn client(global: &Global) -> Result<kube::Client, Failure> {
     let config = match file {
         Some(file) => {
             let read = kube::config::Kubeconfig::read_from(&file).map_err(|e| {
-                Failure::failed(e).as_usage().hint(format!("is {} a kubeconfig?", file.display()))
+                Failure::failed(e).into_usage().hint(format!("is {} a kubeconfig?", file.display()))
             })?;
             kube::Config::from_custom_kubeconfig(read, &options).await
         }
@@ -98,7 +98,7 @@ pub(crate) async fn client(global: &Global) -> Result<kube::Client, Failure> {
     };
     let config = config.map_err(|e| {
         Failure::failed(e)
-            .as_usage()
+            .into_usage()
             .hint("start an engine with `konzert up`, or name a cluster with --kubeconfig")
     })?;
     Ok(kube::Client::try_from(config)?)

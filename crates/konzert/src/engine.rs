@@ -31,7 +31,6 @@ pub(crate) const SERVICE_CIDR: &str = "10.96.0.0/16";
 #[derive(Clone, Debug)]
 pub(crate) struct EngineConfig {
     pub(crate) places: Places,
-    pub(crate) listen: SocketAddr,
     pub(crate) node_name: String,
     /// Where else the kubeconfig goes.
     pub(crate) kubeconfig_copy: Option<PathBuf>,
@@ -48,6 +47,13 @@ pub(crate) struct Engine {
     node: Node,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<(), anyhow::Error>>,
+}
+
+/// Binds the API server's address.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|e| {
+        Failure::usage(format!("cannot listen on {address}: {e}"), "choose another address with --listen")
+    })
 }
 
 /// Opens the parts that hold state outside the API: they are also what `down --purge` works on.
@@ -102,13 +108,7 @@ fn private_dir(path: &std::path::Path) -> Result<(), Failure> {
 
 impl Engine {
     /// Starts everything; returns when the API answers and the node agent runs.
-    pub(crate) async fn start(config: EngineConfig) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(config.listen).await.map_err(|e| {
-            Failure::usage(
-                format!("cannot listen on {}: {e}", config.listen),
-                "choose another address with --listen",
-            )
-        })?;
+    pub(crate) async fn start(listener: TcpListener, config: EngineConfig) -> Result<Self, Failure> {
         let address = listener.local_addr()?;
         let store = Store::open_sqlite(
             &config.places.data.join("state"),
@@ -155,12 +155,13 @@ impl Engine {
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
         self.stop.send_replace(true);
         self.node.shutdown().await;
-        self.api.end_streams();
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok(Err(error)) = ended {
                 tracing::warn!(error = format!("{error:#}"), "a part of the engine ended with an error");
             }
         }
+        // Only when nobody watches any more: a watch that ends by itself is taken up again by its client.
+        self.api.end_streams();
         self.store.close().await?;
         Ok(())
     }

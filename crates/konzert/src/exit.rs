@@ -53,7 +53,7 @@ impl Failure {
     }
 
     /// The same error as a matter of input.
-    pub(crate) fn as_usage(mut self) -> Self {
+    pub(crate) fn into_usage(mut self) -> Self {
         self.exit = Exit::Usage;
         self
     }

@@ -13,7 +13,8 @@ pub(crate) fn admits(pod: &Pod, node: &NodeState) -> bool {
     let required =
         affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     // Terms are alternatives; a list without terms admits nobody.
-    selected && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| matches(term, node)))
+    selected
+        && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| matches(term, node)))
 }
 
 /// The weights of the preferred terms that the node satisfies, summed.
@@ -37,7 +38,9 @@ fn matches(term: &NodeSelectorTerm, node: &NodeState) -> bool {
         return false;
     }
     let field = |key: &str| (key == "metadata.name").then_some(node.name.as_str());
-    expressions.iter().all(|requirement| holds(requirement, node.labels.get(&requirement.key).map(String::as_str)))
+    expressions
+        .iter()
+        .all(|requirement| holds(requirement, node.labels.get(&requirement.key).map(String::as_str)))
         && fields.iter().all(|requirement| holds(requirement, field(&requirement.key)))
 }
 

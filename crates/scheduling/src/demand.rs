@@ -26,9 +26,8 @@ impl Amounts {
     /// Reads a resource list of the API.
     pub fn read(list: Option<&BTreeMap<String, Text>>) -> Self {
         let entries = list.into_iter().flatten().map(|(name, text)| {
-            let amount = Quantity::parse(&text.0).map_or(0, |quantity| {
-                if name == CPU { quantity.milli_value() } else { quantity.value() }
-            });
+            let amount = Quantity::parse(&text.0)
+                .map_or(0, |quantity| if name == CPU { quantity.milli_value() } else { quantity.value() });
             (name.clone(), amount)
         });
         Self(entries.collect())
@@ -151,7 +150,8 @@ fn total(pod: &Pod, of: &dyn Fn(&Container) -> Amounts) -> Amounts {
 
 fn host_ports(pod: &Pod) -> BTreeSet<HostPort> {
     let Some(spec) = &pod.spec else { return BTreeSet::new() };
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars =
+        spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let on_host = spec.host_network == Some(true);
     spec.containers
         .iter()

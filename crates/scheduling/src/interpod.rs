@@ -34,7 +34,8 @@ pub(crate) struct Neighbours<'a> {
 impl<'a> Neighbours<'a> {
     pub(crate) fn of(pod: &'a Pod, snapshot: &Snapshot) -> Self {
         let (wanted_terms, shunned_terms) = (affinity_terms(pod), anti_affinity_terms(pod));
-        let wanted = wanted_terms.iter().map(|term| (term.topology_key.as_str(), self::wanted(term, pod, snapshot)));
+        let wanted =
+            wanted_terms.iter().map(|term| (term.topology_key.as_str(), self::wanted(term, pod, snapshot)));
         let constraints = pod.spec.as_ref().and_then(|spec| spec.topology_spread_constraints.as_deref());
         let hard = constraints.unwrap_or_default().iter().filter(|c| c.when_unsatisfiable == "DoNotSchedule");
         Self {
@@ -62,11 +63,12 @@ impl<'a> Neighbours<'a> {
         if self.shunned_by_others.iter().any(in_domain) {
             return Some(EXISTING_ANTI_AFFINITY);
         }
-        let content = |(key, domains): &(&str, Option<HashSet<String>>)| match (node.labels.get(*key), domains) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(value), Some(domains)) => domains.contains(value),
-        };
+        let content =
+            |(key, domains): &(&str, Option<HashSet<String>>)| match (node.labels.get(*key), domains) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some(value), Some(domains)) => domains.contains(value),
+            };
         if !self.wanted.iter().all(content) {
             return Some(AFFINITY);
         }
@@ -112,9 +114,18 @@ fn means(term: &PodAffinityTerm, owner: &Pod, other: &Pod) -> bool {
         let value = |pod: &Pod| pod.metadata.labels.as_ref().and_then(|labels| labels.get(key).cloned());
         (value(owner), value(other))
     };
-    let same = term.match_label_keys.iter().flatten().map(labels).all(|(ours, theirs)| ours.is_none() || ours == theirs);
-    let differs =
-        term.mismatch_label_keys.iter().flatten().map(labels).all(|(ours, theirs)| ours.is_none() || ours != theirs);
+    let same = term
+        .match_label_keys
+        .iter()
+        .flatten()
+        .map(labels)
+        .all(|(ours, theirs)| ours.is_none() || ours == theirs);
+    let differs = term
+        .mismatch_label_keys
+        .iter()
+        .flatten()
+        .map(labels)
+        .all(|(ours, theirs)| ours.is_none() || ours != theirs);
     (here || everywhere) && same && differs && selects(term.label_selector.as_ref(), other)
 }
 
@@ -156,7 +167,9 @@ fn shunned_by_others(pod: &Pod, snapshot: &Snapshot) -> HashSet<Domain> {
     let mut shunned = HashSet::new();
     for node in snapshot.nodes() {
         for placed in node.pods.values() {
-            for term in anti_affinity_terms(&placed.pod).into_iter().filter(|term| means(term, &placed.pod, pod)) {
+            for term in
+                anti_affinity_terms(&placed.pod).into_iter().filter(|term| means(term, &placed.pod, pod))
+            {
                 if let Some(value) = node.labels.get(&term.topology_key) {
                     shunned.insert((term.topology_key.clone(), value.clone()));
                 }
@@ -167,12 +180,17 @@ fn shunned_by_others(pod: &Pod, snapshot: &Snapshot) -> HashSet<Domain> {
 }
 
 /// Matching pods per domain, over the nodes the pod could be on by its node affinity.
-fn spread_counts(constraint: &TopologySpreadConstraint, pod: &Pod, snapshot: &Snapshot) -> BTreeMap<String, i64> {
+fn spread_counts(
+    constraint: &TopologySpreadConstraint,
+    pod: &Pod,
+    snapshot: &Snapshot,
+) -> BTreeMap<String, i64> {
     let mut counts: HashMap<&str, i64> = HashMap::new();
     for node in snapshot.nodes().filter(|node| affinity::admits(pod, node)) {
         let Some(value) = node.labels.get(&constraint.topology_key) else { continue };
         let same = |other: &Pod| {
-            other.metadata.namespace == pod.metadata.namespace && selects(constraint.label_selector.as_ref(), other)
+            other.metadata.namespace == pod.metadata.namespace
+                && selects(constraint.label_selector.as_ref(), other)
         };
         let matching = node.pods.values().filter(|placed| same(&placed.pod)).count();
         *counts.entry(value).or_default() += i64::try_from(matching).unwrap_or(i64::MAX);

@@ -34,7 +34,8 @@ impl fmt::Display for Refusals {
         if self.nodes == 0 {
             return out.write_str("no nodes available to schedule pods");
         }
-        let mut lines: Vec<String> = self.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let mut lines: Vec<String> =
+            self.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         lines.sort();
         write!(out, "0/{} nodes are available: {}.", self.nodes, lines.join(", "))
     }

@@ -55,7 +55,11 @@ impl Resource {
 
     /// The `apiVersion` of objects of this resource.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -71,9 +75,11 @@ pub const SERVICE: Resource = Resource::fixed("", "v1", "Service", "services", S
 pub const SERVICE_ACCOUNT: Resource =
     Resource::fixed("", "v1", "ServiceAccount", "serviceaccounts", Scope::Namespaced);
 /// Replica sets.
-pub const REPLICA_SET: Resource = Resource::fixed("apps", "v1", "ReplicaSet", "replicasets", Scope::Namespaced);
+pub const REPLICA_SET: Resource =
+    Resource::fixed("apps", "v1", "ReplicaSet", "replicasets", Scope::Namespaced);
 /// Deployments.
-pub const DEPLOYMENT: Resource = Resource::fixed("apps", "v1", "Deployment", "deployments", Scope::Namespaced);
+pub const DEPLOYMENT: Resource =
+    Resource::fixed("apps", "v1", "Deployment", "deployments", Scope::Namespaced);
 /// Jobs.
 pub const JOB: Resource = Resource::fixed("batch", "v1", "Job", "jobs", Scope::Namespaced);
 /// Endpoint slices.

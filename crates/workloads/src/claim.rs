@@ -61,7 +61,11 @@ impl Claimant<'_> {
                     owned.push(candidate);
                 }
                 Claim::Release => {
-                    plan.patch(resource, described, release(described, self.meta.uid.as_deref().unwrap_or_default()));
+                    plan.patch(
+                        resource,
+                        described,
+                        release(described, self.meta.uid.as_deref().unwrap_or_default()),
+                    );
                 }
                 Claim::Foreign => {}
             }

@@ -1,11 +1,11 @@
-//! Deployment: rolls a set of pods from one template to the next by moving replicas between ReplicaSets.
+//! Deployment: rolls a set of pods from one template to the next by moving replicas between `ReplicaSets`.
 //!
-//! Contract: `decide` sees the ReplicaSets and (for Recreate) the pods of the namespace. One ReplicaSet per template; the one
+//! Contract: `decide` sees the `ReplicaSets` and (for Recreate) the pods of the namespace. One `ReplicaSet` per template; the one
 //! whose template equals the Deployment's is the new one, whatever its age, so going back to an earlier template takes the
-//! old ReplicaSet into use again under a new revision number.
+//! old `ReplicaSet` into use again under a new revision number.
 //!
 //! Invariants of a rolling update (a simulation in the tests holds them): at no time fewer than `replicas - maxUnavailable`
-//! available pods because of us, and never more than `replicas + maxSurge` replicas in all ReplicaSets together.
+//! available pods because of us, and never more than `replicas + maxSurge` replicas in all `ReplicaSets` together.
 //!
 //! Not done here: pods. Nothing in this file creates or deletes one.
 
@@ -30,12 +30,12 @@ use crate::selector;
 use progress::Conditions;
 use sets::Sets;
 
-/// Annotation with the revision number, on the Deployment and its ReplicaSets.
+/// Annotation with the revision number, on the Deployment and its `ReplicaSets`.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
 const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
-/// Label with the hash of the template, on ReplicaSets and their pods.
+/// Label with the hash of the template, on `ReplicaSets` and their pods.
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// What the controller sees.
@@ -43,9 +43,9 @@ pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 pub struct Observed {
     /// The Deployment itself.
     pub deployment: Arc<Deployment>,
-    /// ReplicaSets of its namespace that it controls, or that have no controller, or whose name it would take.
+    /// `ReplicaSets` of its namespace that it controls, or that have no controller, or whose name it would take.
     pub replica_sets: Vec<Arc<ReplicaSet>>,
-    /// Pods controlled by those ReplicaSets.
+    /// Pods controlled by those `ReplicaSets`.
     pub pods: Vec<Arc<Pod>>,
     /// What went wrong last time.
     pub failure: Option<Failure>,
@@ -91,7 +91,7 @@ pub(crate) struct Pass<'a> {
 /// Whether a step moved replicas; if it did, later steps wait until the move is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
-    /// At least one ReplicaSet was created or scaled.
+    /// At least one `ReplicaSet` was created or scaled.
     Yes,
     /// Nothing to move.
     No,
@@ -112,7 +112,7 @@ impl<'a> Pass<'a> {
 
     fn move_replicas(&mut self, plan: &mut Plan) {
         let paused = self.deployment.spec.paused == Some(true);
-        self.conditions.note_pause(self.deployment, stamp(self.now));
+        self.conditions.note_pause(self.deployment, &stamp(self.now));
         if paused || self.is_scaling() {
             self.sync_new_set(plan);
             self.scale_all(plan);
@@ -159,7 +159,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Pods of one ReplicaSet.
+    /// Pods of one `ReplicaSet`.
     pub(crate) fn pods_of<'s>(&'s self, set: &'s ReplicaSet) -> impl Iterator<Item = &'s Arc<Pod>> {
         let owner = uid(&set.metadata).to_owned();
         self.observed.pods.iter().filter(move |pod| crate::pods::is_controlled_by(&pod.metadata, &owner))

@@ -1,4 +1,4 @@
-//! EndpointSlice: which addresses stand behind a Service.
+//! `EndpointSlice`: which addresses stand behind a Service.
 //!
 //! Contract: one set of slices per combination of resolved ports, at most [`MAX_ENDPOINTS`] endpoints each. Slices are changed as little
 //! as possible: endpoints stay in the slice they are in, free places are filled before a slice is added, and the same input
@@ -106,9 +106,8 @@ fn address(pod: &Pod) -> Option<String> {
 fn resolve(port: &ServicePort, pod: &Pod) -> Option<EndpointPort> {
     let protocol = port.protocol.as_deref().unwrap_or("TCP");
     let number = match &port.target_port {
-        None => port.port,
         // Zero is what an absent number looks like in objects that came through other clients.
-        Some(IntOrString::Int(0)) => port.port,
+        None | Some(IntOrString::Int(0)) => port.port,
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(wanted)) => named_port(pod, wanted, protocol)?,
     };
@@ -167,7 +166,12 @@ fn port_key(ports: &[EndpointPort]) -> PortKey {
 }
 
 fn endpoint_ports(key: &PortKey) -> Vec<EndpointPort> {
-    let port = |(name, port, protocol, app_protocol): &(Option<String>, Option<i32>, Option<String>, Option<String>)| {
+    let port = |(name, port, protocol, app_protocol): &(
+        Option<String>,
+        Option<i32>,
+        Option<String>,
+        Option<String>,
+    )| {
         EndpointPort {
             name: name.clone(),
             port: *port,

@@ -4,8 +4,8 @@
 //! another node.
 //!
 //! Invariants:
-//! 1. An object is deleted only when every owner it names is gone (or is waiting for its dependents to go), and every owner that the graph has not seen
-//!    itself was looked up by name first. Not knowing an owner is never taken for its absence.
+//! 1. An object is deleted only when every owner it names is gone (or is waiting for its dependents to go), and every owner
+//!    that the graph has not seen itself was looked up by name first. Not knowing an owner is never taken for its absence.
 //! 2. Every delete carries the UID and the resourceVersion on which it was decided, so new owner references win.
 //! 3. An object without owner references is never touched.
 
@@ -330,7 +330,8 @@ impl Graph {
     /// What the graph itself knows of an owner; `None` means that it has to be looked up.
     fn state_of(&self, owner: &OwnerReference, dependent: &Node) -> Option<OwnerAnswer> {
         if let Some(node) = self.nodes.get(owner.uid.as_str()) {
-            let reachable = node.resource.scope == Scope::Cluster || node.meta.namespace == dependent.meta.namespace;
+            let reachable =
+                node.resource.scope == Scope::Cluster || node.meta.namespace == dependent.meta.namespace;
             return match (reachable, node.meta.waits_for_dependents()) {
                 (true, true) => Some(OwnerAnswer::PresentWaiting),
                 (true, false) => Some(OwnerAnswer::Present),

@@ -7,7 +7,8 @@
 //! Conditions come in two steps, as in Kubernetes since 1.31: `SuccessCriteriaMet` or `FailureTarget` when the outcome is known,
 //! `Complete` or `Failed` when no pod runs any more.
 //!
-//! Not done here: `podFailurePolicy`, `successPolicy` and `backoffLimitPerIndex`. Jobs that name another `managedBy` are left
+//! Not done here: `podFailurePolicy`, `successPolicy` and `backoffLimitPerIndex`; a Job with one of them fails and says so.
+//! Jobs that name another `managedBy` are left
 //! alone. The back-off between failed pods is read from the pods still present, so deleting failed pods shortens it.
 
 mod accounting;

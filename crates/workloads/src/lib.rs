@@ -10,8 +10,8 @@ pub mod deployment;
 pub mod endpointslice;
 pub mod garbage;
 pub mod job;
-pub mod namespace;
 mod names;
+pub mod namespace;
 pub mod pods;
 mod ranking;
 pub mod replicaset;
@@ -21,4 +21,6 @@ pub mod serviceaccount;
 mod sim;
 mod template;
 
-pub use action::{Action, EventNote, EventType, FailedAction, Failure, Plan, Propagation, Resource, Scope, Target};
+pub use action::{
+    Action, EventNote, EventType, FailedAction, Failure, Plan, Propagation, Resource, Scope, Target,
+};

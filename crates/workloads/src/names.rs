@@ -52,7 +52,8 @@ impl Fnv {
     }
 }
 
-/// A short stable hash of a JSON value (nine or ten characters, safe in names and labels). `collisions` moves it to another value.
+/// A short stable hash of a JSON value (ten characters, safe in names and labels). `collisions` moves
+/// it to another value.
 pub(crate) fn template_hash(value: &Value, collisions: i32) -> String {
     let mut hash = Fnv(FNV_OFFSET);
     hash.value(value);
@@ -107,7 +108,8 @@ mod tests {
     #[test]
     fn generated_names_stay_in_bounds_and_differ() {
         let long = "x".repeat(80);
-        let names: std::collections::BTreeSet<_> = (0..1000).map(|index| generated(&long, 7, index)).collect();
+        let names: std::collections::BTreeSet<_> =
+            (0..1000).map(|index| generated(&long, 7, index)).collect();
         assert_eq!(names.len(), 1000);
         assert!(names.iter().all(|name| name.len() == 63));
     }

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use jiff::Timestamp;
 
 use crate::action::{Action, NAMESPACE, Plan, Propagation, Resource, with_header};
 use crate::pods::{is_deleting, stamp};
@@ -66,7 +66,12 @@ pub fn is_held(namespace: &Namespace) -> bool {
 
 /// Says what keeps the namespace.
 fn conditions(observed: &Observed, now: Timestamp) -> Vec<NamespaceCondition> {
-    let old = observed.namespace.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let old = observed
+        .namespace
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
     let build = |kind: &str, trouble: Option<String>, reason: (&str, &str), fine: &str| {
         let status = if trouble.is_some() { "True" } else { "False" };
         let reason = if trouble.is_some() { reason.0 } else { reason.1 };
@@ -82,9 +87,10 @@ fn conditions(observed: &Observed, now: Timestamp) -> Vec<NamespaceCondition> {
                 .or_else(|| Some(stamp(now))),
         }
     };
-    let unreadable = observed.unreadable.first().map(|(resource, reason)| {
-        format!("Listing {} failed: {reason}", resource.plural)
-    });
+    let unreadable = observed
+        .unreadable
+        .first()
+        .map(|(resource, reason)| format!("Listing {} failed: {reason}", resource.plural));
     let (left, held) = remaining(&observed.contents);
     vec![
         build(
@@ -122,7 +128,9 @@ fn remaining(contents: &[(Resource, ObjectMeta)]) -> (Option<String>, Option<Str
     let kinds: Vec<_> = kinds.iter().map(|(kind, n)| format!("{kind} has {n} resource instances")).collect();
     let finalizers: Vec<_> =
         finalizers.iter().map(|(finalizer, n)| format!("{finalizer} in {n} resource instances")).collect();
-    let sentence = |intro: &str, parts: Vec<String>| (!parts.is_empty()).then(|| format!("{intro}: {}", parts.join(", ")));
+    let sentence = |intro: &str, parts: Vec<String>| {
+        (!parts.is_empty()).then(|| format!("{intro}: {}", parts.join(", ")))
+    };
     (
         sentence("Some resources are remaining", kinds),
         sentence("Some content in the namespace has finalizers remaining", finalizers),

@@ -1,6 +1,6 @@
-//! ReplicaSet: keeps as many pods of one template as it was told.
+//! `ReplicaSet`: keeps as many pods of one template as it was told.
 //!
-//! Contract: `decide` sees the pods that match the selector or that the ReplicaSet controls; it adopts and releases, creates
+//! Contract: `decide` sees the pods that match the selector or that the `ReplicaSet` controls; it adopts and releases, creates
 //! what is missing (at most [`BURST`] a pass, in batches that double), deletes what is too many in the order of
 //! `ranking`, and reports. It never rolls out anything; that is the Deployment's business.
 
@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 
-use crate::action::{Action, EventNote, FailedAction, Failure, POD, Plan, REPLICA_SET, reference, with_header};
+use crate::action::{
+    Action, EventNote, FailedAction, Failure, POD, Plan, REPLICA_SET, reference, with_header,
+};
 use crate::claim::Claimant;
 use crate::pods::{available_at, is_active, is_available, is_deleting, is_ready, is_terminal, name, stamp};
 use crate::ranking::deletion_order;
@@ -23,7 +25,7 @@ pub const BURST: usize = 500;
 /// What the controller sees.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The ReplicaSet itself.
+    /// The `ReplicaSet` itself.
     pub replica_set: Arc<ReplicaSet>,
     /// Pods of its namespace that it controls, or that have no controller.
     pub pods: Vec<Arc<Pod>>,
@@ -43,7 +45,8 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Plan {
     }
     let claimant = Claimant { resource: &REPLICA_SET, meta: &set.metadata, selector: &spec.selector };
     let owned = claimant.claim(&POD, &observed.pods, |pod| &pod.metadata, &mut plan);
-    let active: Vec<Arc<Pod>> = owned.iter().filter(|pod| is_active(pod)).map(|pod| Arc::clone(pod)).collect();
+    let active: Vec<Arc<Pod>> =
+        owned.iter().filter(|pod| is_active(pod)).map(|pod| Arc::clone(pod)).collect();
     let wanted = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or_default();
 
     let doomed = if is_deleting(&set.metadata) { Vec::new() } else { doomed(&active, wanted) };
@@ -127,8 +130,7 @@ fn status(
         let labels = pod.metadata.labels.as_ref();
         template_labels.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
     };
-    let terminating =
-        owned.iter().filter(|pod| is_deleting(&pod.metadata) && !is_terminal(pod)).count();
+    let terminating = owned.iter().filter(|pod| is_deleting(&pod.metadata) && !is_terminal(pod)).count();
     ReplicaSetStatus {
         replicas: count(active.len()),
         fully_labeled_replicas: shown(count(active.iter().filter(fully_labeled).count())),
@@ -143,7 +145,11 @@ fn status(
 }
 
 /// `ReplicaFailure` says what refused the last try and disappears when a try went well.
-fn conditions(set: &ReplicaSet, failure: Option<&Failure>, now: Timestamp) -> Option<Vec<ReplicaSetCondition>> {
+fn conditions(
+    set: &ReplicaSet,
+    failure: Option<&Failure>,
+    now: Timestamp,
+) -> Option<Vec<ReplicaSetCondition>> {
     let old = set.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let is_failure = |condition: &&ReplicaSetCondition| condition.type_.as_deref() == Some("ReplicaFailure");
     let mut kept: Vec<_> = old.iter().filter(|condition| !is_failure(condition)).cloned().collect();
@@ -153,7 +159,8 @@ fn conditions(set: &ReplicaSet, failure: Option<&Failure>, now: Timestamp) -> Op
         FailedAction::Write => None,
     });
     if let Some((reason, message)) = reason {
-        let same = old.iter().filter(is_failure).find(|condition| condition.reason.as_deref() == Some(reason));
+        let same =
+            old.iter().filter(is_failure).find(|condition| condition.reason.as_deref() == Some(reason));
         kept.push(ReplicaSetCondition {
             type_: Some("ReplicaFailure".to_owned()),
             status: Some("True".to_owned()),

@@ -36,9 +36,9 @@ pub fn matches(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
 /// Whether a plain map selector (as Services have it) chooses these labels. An empty one chooses nothing.
 pub fn matches_map(selector: &Labels, labels: Option<&Labels>) -> bool {
     !selector.is_empty()
-        && selector
-            .iter()
-            .all(|(key, wanted)| labels.and_then(|labels| labels.get(key)).is_some_and(|found| found == wanted))
+        && selector.iter().all(|(key, wanted)| {
+            labels.and_then(|labels| labels.get(key)).is_some_and(|found| found == wanted)
+        })
 }
 
 /// Whether the selector has no requirement at all. Controllers refuse to act on such a selector.

@@ -1,4 +1,4 @@
-//! The `default` ServiceAccount that every active namespace has.
+//! The `default` `ServiceAccount` that every active namespace has.
 
 use std::sync::Arc;
 

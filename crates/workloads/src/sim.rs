@@ -183,8 +183,10 @@ impl World {
                 held.push(json!(finalizer));
                 object["metadata"]["finalizers"] = json!(held);
             }
-            let runs = object["spec"]["nodeName"].is_string() && !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-            object["metadata"]["deletionGracePeriodSeconds"] = json!(if runs { grace.unwrap_or(30) } else { 0 });
+            let runs = object["spec"]["nodeName"].is_string()
+                && !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+            object["metadata"]["deletionGracePeriodSeconds"] =
+                json!(if runs { grace.unwrap_or(30) } else { 0 });
         }
         self.settle(key, object);
     }
@@ -200,7 +202,8 @@ impl World {
             pod["spec"]["nodeName"] = json!("node");
             let status = if ready { "True" } else { "False" };
             let before = pod["status"]["conditions"][0].clone();
-            let since = if before["status"] == status { before["lastTransitionTime"].clone() } else { json!(now) };
+            let since =
+                if before["status"] == status { before["lastTransitionTime"].clone() } else { json!(now) };
             pod["status"] = json!({"phase": "Running",
                 "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": since}]});
         });

@@ -10,7 +10,7 @@ async fn next_within(queue: &Queue, patience: Duration) -> Option<String> {
     tokio::time::timeout(patience, queue.next()).await.ok().map(|key| key.name)
 }
 
-const AN_HOUR: Duration = Duration::from_secs(3600);
+const AN_HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test(start_paused = true)]
 async fn a_key_woken_many_times_runs_once() {
@@ -58,7 +58,7 @@ async fn a_change_beats_a_timer_but_a_timer_comes_without_a_change() {
     let queue = Queue::default();
     queue.wake(key("a"));
     let running = queue.next().await;
-    queue.done(running, Done::Settled(Some(Duration::from_secs(600))));
+    queue.done(running, Done::Settled(Some(Duration::from_mins(10))));
     assert_eq!(next_within(&queue, Duration::from_secs(599)).await, None);
     queue.wake(key("a"));
     let running = queue.next().await;
@@ -66,6 +66,6 @@ async fn a_change_beats_a_timer_but_a_timer_comes_without_a_change() {
     assert_eq!(next_within(&queue, AN_HOUR).await, None, "the earlier timer was replaced");
     queue.wake(key("a"));
     let running = queue.next().await;
-    queue.done(running, Done::Settled(Some(Duration::from_secs(600))));
+    queue.done(running, Done::Settled(Some(Duration::from_mins(10))));
     assert_eq!(next_within(&queue, AN_HOUR).await.as_deref(), Some("a"));
 }

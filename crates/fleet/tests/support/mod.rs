@@ -1,4 +1,5 @@
 //! An API server over a real store in this process, a content store with sample images, and a player of the node's part.
+#![expect(clippy::unwrap_used, reason = "a test whose world cannot be made must fail")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,26 +18,26 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub const ADVISORY: &str = "CVE-0000-0001";
-pub const FIXED: &str = "2.0-1";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const ADVISORY: &str = "CVE-0000-0001";
+pub(crate) const FIXED: &str = "2.0-1";
+const PATIENCE: Duration = Duration::from_mins(1);
 
-pub struct Cluster {
-    pub client: Client,
-    pub images: Arc<ContentStore>,
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) images: Arc<ContentStore>,
     advisories: AdvisoryStore,
     _api: ApiServer,
     dir: tempfile::TempDir,
 }
 
 /// A player under way.
-pub struct Played {
+pub(crate) struct Played {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Played {
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
             task.await.unwrap();
@@ -45,7 +46,7 @@ impl Played {
 }
 
 impl Cluster {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = StoreConfig { stamp: konzert_apiserver::stamp, ..StoreConfig::default() };
         let store = Store::open_sqlite(&dir.path().join("state"), config).await.unwrap();
@@ -57,12 +58,12 @@ impl Cluster {
         cluster
     }
 
-    pub fn scanner(&self) -> Arc<Scanner> {
+    pub(crate) fn scanner(&self) -> Arc<Scanner> {
         Scanner::new(self.client.clone(), Some(self.images.clone()), self.advisories.clone())
     }
 
     /// A base image with one package.
-    pub fn base(&self, tag: &str, version: &str) -> ImageRecord {
+    pub(crate) fn base(&self, tag: &str, version: &str) -> ImageRecord {
         let status =
             format!("Package: lib\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n");
         let layer = LayerBuilder::new().file("etc/os-release", 0o644, "ID=debian\nVERSION_ID=12\n").file(
@@ -75,7 +76,7 @@ impl Cluster {
     }
 
     /// An application on base 1.0: a shared layer and one of its own.
-    pub fn app(&self, name: &str, tag: &str) -> ImageRecord {
+    pub(crate) fn app(&self, name: &str, tag: &str) -> ImageRecord {
         let base = self.images.get(&Reference::parse("base:1.0").unwrap()).unwrap().unwrap();
         ImageBuilder::from_image(&base)
             .add_layer(LayerBuilder::new().file("bin/app", 0o755, "program"))
@@ -85,7 +86,7 @@ impl Cluster {
     }
 
     /// The advisory becomes known.
-    pub fn announce(&self) {
+    pub(crate) fn announce(&self) {
         let record = json!({"id": "DSA-1", "aliases": [ADVISORY], "modified": "2026-01-01T00:00:00Z", "affected": [{
             "package": {"ecosystem": "Debian:12", "name": "lib"},
             "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": FIXED}]}]}]});
@@ -95,7 +96,7 @@ impl Cluster {
         self.advisories.import(&path, &mut |_| {}).unwrap();
     }
 
-    pub async fn apply(&self, object: Value) {
+    pub(crate) async fn apply(&self, object: Value) {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let gvk = kube::core::GroupVersionKind::try_from(object.types.as_ref().unwrap()).unwrap();
         let resource = kube::core::ApiResource::from_gvk(&gvk);
@@ -106,25 +107,25 @@ impl Cluster {
     }
 
     /// A pod that runs an image, as a node would report it.
-    pub async fn run_pod(&self, name: &str, image: &ImageRecord) {
+    pub(crate) async fn run_pod(&self, name: &str, image: &ImageRecord) {
         self.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
             "spec": {"nodeName": "node", "containers": [{"name": "main", "image": image.display_name()}]}}))
             .await;
         report(&self.client, name, image.digest.as_str(), true).await;
     }
 
-    pub async fn pod_image(&self, name: &str) -> String {
+    pub(crate) async fn pod_image(&self, name: &str) -> String {
         let pod = Api::<Pod>::default_namespaced(self.client.clone()).get(name).await.unwrap();
         pod.spec.unwrap().containers[0].image.clone().unwrap()
     }
 
     /// Runs the executor, and plays a node on which every image becomes ready.
-    pub fn play(&self, scanner: &Arc<Scanner>) -> Played {
+    pub(crate) fn play(&self, scanner: &Arc<Scanner>) -> Played {
         self.start(scanner, true)
     }
 
     /// The same with a node on which no patched image becomes ready.
-    pub fn play_badly(&self, scanner: &Arc<Scanner>) -> Played {
+    pub(crate) fn play_badly(&self, scanner: &Arc<Scanner>) -> Played {
         self.start(scanner, false)
     }
 
@@ -144,7 +145,7 @@ impl Cluster {
         Played { stop, tasks: vec![executor, node] }
     }
 
-    pub async fn eventually<K>(&self, what: &str, done: impl Fn(&[K]) -> bool)
+    pub(crate) async fn eventually<K>(&self, what: &str, done: impl Fn(&[K]) -> bool)
     where
         K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
@@ -165,7 +166,7 @@ impl Cluster {
         );
     }
 
-    pub async fn campaign_phase(&self, name: &str, phase: CampaignPhase) {
+    pub(crate) async fn campaign_phase(&self, name: &str, phase: CampaignPhase) {
         self.eventually("the campaign's phase", |all: &[PatchCampaign]| {
             all.iter().any(|c| c.name_any() == name && c.status.as_ref().is_some_and(|s| s.phase == phase))
         })

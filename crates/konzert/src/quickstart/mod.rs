@@ -24,7 +24,7 @@ use self::images::Health;
 use self::load::Load;
 use crate::cli::{Format, Global, Quickstart};
 use crate::config::{Create, Places};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{self, Engine, EngineConfig};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
 use crate::verbs::{fleet_failure, image_failure, patch_headline};
@@ -61,7 +61,7 @@ pub(crate) async fn run(_global: &Global, args: &Quickstart, printer: &Printer) 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        ended = tell(data, printer) => ended,
+        ended = Box::pin(tell(data, printer)) => ended,
         // The sandbox takes every process, mount and rule away when this one ends.
         _ = interrupt.recv() => Err(Failure::failed(anyhow::anyhow!("interrupted; everything is cleaned up"))),
         _ = terminate.recv() => Err(Failure::failed(anyhow::anyhow!("terminated; everything is cleaned up"))),
@@ -71,15 +71,15 @@ pub(crate) async fn run(_global: &Global, args: &Quickstart, printer: &Printer) 
 async fn tell(data: &Path, printer: &Printer) -> Outcome {
     let started = Instant::now();
     let places = Places::of(data, Create::Yes)?;
-    let listen = ([127, 0, 0, 1], 6443).into();
-    let engine =
-        Engine::start(EngineConfig { places, listen, node_name: NODE.into(), kubeconfig_copy: None }).await?;
+    let listener = engine::listen(([127, 0, 0, 1], 6443).into()).await?;
+    let config = EngineConfig { places, node_name: NODE.into(), kubeconfig_copy: None };
+    let engine = Engine::start(listener, config).await?;
     let client = engine.api.client("quickstart");
     cluster::node_ready(&client, NODE).await?;
     let mut story = Story { printer, started, engine, client, report: Report::default() };
     story.report.ready_ms = millis(started.elapsed());
     story.line("Kubernetes is ready on this machine: API server, scheduler, controllers, node and store in one process");
-    let told = story.acts().await;
+    let told = Box::pin(story.acts()).await;
     let Story { engine, mut report, .. } = story;
     let stopped = engine.stop().await;
     told?;
@@ -113,7 +113,7 @@ impl Story<'_> {
 
     async fn acts(&mut self) -> Result<(), Failure> {
         self.build().await?;
-        self.start_fleet().await?;
+        Box::pin(self.start_fleet()).await?;
         self.announce().await?;
         let load = Load::start(cluster::service_address(&self.client, "web").await?);
         let patched = async {
@@ -144,7 +144,7 @@ impl Story<'_> {
 
     async fn start_fleet(&mut self) -> Result<(), Failure> {
         self.report.containers = cluster::apply(&self.client).await?;
-        cluster::fleet_ready(&self.client).await?;
+        Box::pin(cluster::fleet_ready(&self.client)).await?;
         self.line(&format!(
             "{} containers run: four Deployments, a bare pod and a Job that is done already",
             self.report.containers

@@ -84,13 +84,10 @@ fn supervise(child: &mut Child, signals: &SigSet) -> Result<ExitStatus, Failure>
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        match signals.wait()? {
-            Signal::SIGCHLD => {}
-            _ => {
-                // The child may be gone already.
-                kill(pid, if asked { Signal::SIGKILL } else { Signal::SIGTERM }).ok();
-                asked = true;
-            }
+        if signals.wait()? != Signal::SIGCHLD {
+            // The child may be gone already.
+            kill(pid, if asked { Signal::SIGKILL } else { Signal::SIGTERM }).ok();
+            asked = true;
         }
     }
 }

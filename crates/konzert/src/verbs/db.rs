@@ -48,5 +48,5 @@ pub(crate) fn fleet_failure(error: FleetError) -> Failure {
     let (hint, user) = (error.hint(), error.is_user_error());
     let mut failure = Failure::failed(error);
     failure.hint = hint;
-    if user { failure.as_usage() } else { failure }
+    if user { failure.into_usage() } else { failure }
 }

@@ -92,7 +92,7 @@ fn reference(text: &str) -> Result<Reference, Failure> {
 /// An image error with its own hint; almost all of them are about what the user gave.
 pub(crate) fn image_failure(error: ImageError) -> Failure {
     let hint = error.hint().map(ToString::to_string);
-    let mut failure = Failure::failed(error).as_usage();
+    let mut failure = Failure::failed(error).into_usage();
     failure.hint = hint;
     failure
 }

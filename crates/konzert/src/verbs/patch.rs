@@ -96,7 +96,9 @@ async fn steer(client: kube::Client, command: PatchCommand, printer: &Printer) -
 }
 
 fn unknown(name: &str, error: kube::Error) -> Failure {
-    Failure::failed(error).as_usage().hint(format!("is there a campaign {name}? see `konzert patch status`"))
+    Failure::failed(error)
+        .into_usage()
+        .hint(format!("is there a campaign {name}? see `konzert patch status`"))
 }
 
 /// One line on where a campaign is.
@@ -133,16 +135,18 @@ fn plan_table(plan: &PatchPlan) -> String {
         ));
     }
     for left in &plan.not_patchable {
-        text.push_str(&format!(
+        let line = format!(
             "not patched: {}/{} in {}: {}\n",
             left.workload.kind.to_lowercase(),
             left.workload.name,
             left.workload.namespace,
             left.reason
-        ));
+        );
+        text.push_str(&line);
     }
     if let Some(refusal) = &plan.refusal {
-        text.push_str(&format!("refused: {refusal}\n"));
+        let line = format!("refused: {refusal}\n");
+        text.push_str(&line);
     }
     text
 }

@@ -80,10 +80,8 @@ fn plan_table(plan: &ReapPlan) -> String {
         .collect();
     let mut text = columns(&["KIND", "NAMESPACE", "NAME", "RULE", "REASON"], &rows);
     if plan.over_cap > 0 {
-        text.push_str(&format!(
-            "\n{} more wait for the next run: the policy's cap is reached\n",
-            plan.over_cap
-        ));
+        let line = format!("\n{} more wait for the next run: the policy's cap is reached\n", plan.over_cap);
+        text.push_str(&line);
     }
     text
 }

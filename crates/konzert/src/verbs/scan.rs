@@ -177,7 +177,8 @@ fn image_table(scan: &ImageScan) -> String {
         scan.findings.len()
     );
     for reason in &scan.reasons {
-        text.push_str(&format!("  {reason}\n"));
+        let line = format!("  {reason}\n");
+        text.push_str(&line);
     }
     if !rows.is_empty() {
         text.push_str(&columns(&["SEVERITY", "ADVISORY", "PACKAGE", "INSTALLED", "FIXED IN", "FROM"], &rows));

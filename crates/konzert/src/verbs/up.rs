@@ -8,31 +8,34 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Global, Up};
 use crate::config::{self, Create, Places};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{self, Engine, EngineConfig};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::lock::{self, EngineLock};
 use crate::printer::Printer;
 
 /// How long a detached engine may take before we call it failed.
-const DETACHED_READY: Duration = Duration::from_secs(60);
+const DETACHED_READY: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(global: &Global, args: &Up, printer: &Printer) -> Outcome {
     config::need_root("konzert up")?;
     need_cgroups()?;
-    let places = Places::of(&global.data_dir, Create::Yes)?;
     if args.detach {
+        let places = Places::of(&global.data_dir, Create::Yes)?;
         return detach(global, args, &places, printer).await;
     }
     let started = Instant::now();
-    let lock = EngineLock::take(&places.data)?;
+    // Who has the directory is the better answer when the address is taken too; and a taken address leaves no directory.
+    let held = global.data_dir.is_dir().then(|| EngineLock::take(&global.data_dir)).transpose()?;
+    let listener = engine::listen(args.listen).await?;
+    let places = Places::of(&global.data_dir, Create::Yes)?;
+    let lock = match held {
+        Some(lock) => lock,
+        None => EngineLock::take(&places.data)?,
+    };
     let node_name = node_name(args)?;
-    let mut engine = Engine::start(EngineConfig {
-        places: places.clone(),
-        listen: args.listen,
-        node_name,
-        kubeconfig_copy: args.write_kubeconfig.clone(),
-    })
-    .await?;
+    let config =
+        EngineConfig { places: places.clone(), node_name, kubeconfig_copy: args.write_kubeconfig.clone() };
+    let mut engine = Engine::start(listener, config).await?;
     printer.note(&format!(
         "engine ready after {} ms on https://{}\nkubeconfig: {}",
         started.elapsed().as_millis(),

@@ -54,7 +54,12 @@ fn refusals_are_worded_as_kubernetes_words_them() {
     let mixed = snapshot(&[
         node("a", "500m", "10", &json!({})),
         node("b", "500m", "10", &json!({})),
-        node("c", "8", "10", &json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}})),
+        node(
+            "c",
+            "8",
+            "10",
+            &json!({"spec": {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}}),
+        ),
         node("d", "8", "10", &json!({"spec": {"unschedulable": true}})),
     ]);
     insta::assert_snapshot!(refusal(&mixed, &pod("p", "1", json!({}))), @"0/4 nodes are available: 1 node(s) had untolerated taint {k: v}, 1 node(s) were unschedulable, 2 Insufficient cpu.");
@@ -94,9 +99,12 @@ fn host_ports_are_exclusive() {
 
 #[test]
 fn pods_may_shun_and_want_each_other() {
-    let term = json!({"labelSelector": {"matchLabels": {"app": "x"}}, "topologyKey": "kubernetes.io/hostname"});
-    let shun = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
-    let want = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    let term =
+        json!({"labelSelector": {"matchLabels": {"app": "x"}}, "topologyKey": "kubernetes.io/hostname"});
+    let shun =
+        json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    let want =
+        json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
     let mut world = snapshot(&[node("a", "4", "10", &json!({})), node("b", "4", "10", &json!({}))]);
     assert_eq!(place(&world, &pod("first", "1", want.clone())), Placement::Node("a".to_owned()));
     world.set_pod("b", &pod("first", "1", json!({})));

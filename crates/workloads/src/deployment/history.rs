@@ -1,4 +1,4 @@
-//! Creation of the new ReplicaSet, its revision, and the removal of ReplicaSets nobody will roll back to.
+//! Creation of the new `ReplicaSet`, its revision, and the removal of `ReplicaSets` nobody will roll back to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Pass<'_> {
     /// Annotations of an existing new set: revision, copied annotations, minReadySeconds.
     pub(crate) fn sync_new_set(&mut self, plan: &mut Plan) {
         let Some(set) = self.sets.new.clone() else { return };
-        self.conditions.note_found(self.deployment, &set, stamp(self.now));
+        self.conditions.note_found(self.deployment, &set, &stamp(self.now));
         let mut annotations = set.metadata.annotations.clone().unwrap_or_default();
         annotations.extend(self.copied_annotations());
         let next = self.sets.next_revision();
@@ -75,7 +75,9 @@ impl Pass<'_> {
         let taken = self.observed.replica_sets.iter().find(|set| name(&set.metadata) == set_name);
         if let Some(other) = taken {
             // Same name, other template or other owner: the hash moves on, and the status write brings the next try.
-            if !is_deleting(&other.metadata) || !is_controlled_by(&other.metadata, uid(&self.deployment.metadata)) {
+            if !is_deleting(&other.metadata)
+                || !is_controlled_by(&other.metadata, uid(&self.deployment.metadata))
+            {
                 self.collision_count = self.collision_count.saturating_add(1);
             }
             return Moved::Yes;
@@ -88,7 +90,7 @@ impl Pass<'_> {
             let about = reference(&DEPLOYMENT, &self.deployment.metadata);
             plan.event(about, EventNote::normal("ScalingReplicaSet", message));
         }
-        self.conditions.note_created(self.deployment, &set, stamp(self.now));
+        self.conditions.note_created(self.deployment, &set, &stamp(self.now));
         Moved::Yes
     }
 
@@ -99,10 +101,7 @@ impl Pass<'_> {
         labels.insert(POD_TEMPLATE_HASH.to_owned(), hash.to_owned());
         let labels = labels.clone();
         let mut selector = deployment.spec.selector.clone();
-        selector
-            .match_labels
-            .get_or_insert_default()
-            .insert(POD_TEMPLATE_HASH.to_owned(), hash.to_owned());
+        selector.match_labels.get_or_insert_default().insert(POD_TEMPLATE_HASH.to_owned(), hash.to_owned());
         let mut annotations = self.copied_annotations();
         annotations.insert(REVISION.to_owned(), self.sets.next_revision().to_string());
         annotations.insert(DESIRED_REPLICAS.to_owned(), self.desired().to_string());

@@ -1,4 +1,4 @@
-//! Status and conditions: Available, Progressing, ReplicaFailure, and the progress deadline.
+//! Status and conditions: Available, Progressing, `ReplicaFailure`, and the progress deadline.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Conditions {
         let old = self.get(verdict.kind);
         let same_status = |old: &&DeploymentCondition| old.status.as_deref() == Some(verdict.status);
         let unchanged = |old: &&DeploymentCondition| old.reason.as_deref() == Some(verdict.reason.as_str());
-        if old.filter(same_status).filter(unchanged).is_some() {
+        if old.filter(same_status).as_ref().is_some_and(unchanged) {
             return;
         }
         let since = old.filter(same_status).and_then(|old| old.last_transition_time.clone());
@@ -82,22 +82,22 @@ impl Conditions {
         }
     }
 
-    pub(crate) fn note_created(&mut self, deployment: &Deployment, set: &ReplicaSet, now: Time) {
+    pub(crate) fn note_created(&mut self, deployment: &Deployment, set: &ReplicaSet, now: &Time) {
         if deadline(deployment).is_some() {
             let message = format!("Created new replica set {:?}", name(&set.metadata));
-            self.renew(Verdict::progressing("True", "NewReplicaSetCreated", message), &now);
+            self.renew(Verdict::progressing("True", "NewReplicaSetCreated", message), now);
         }
     }
 
-    pub(crate) fn note_found(&mut self, deployment: &Deployment, set: &ReplicaSet, now: Time) {
+    pub(crate) fn note_found(&mut self, deployment: &Deployment, set: &ReplicaSet, now: &Time) {
         if deadline(deployment).is_some() && self.get("Progressing").is_none() {
             let message = format!("Found new replica set {:?}", name(&set.metadata));
-            self.set(Verdict::progressing("True", "FoundNewReplicaSet", message), &now);
+            self.set(Verdict::progressing("True", "FoundNewReplicaSet", message), now);
         }
     }
 
     /// A pause stops the progress clock; a resumed Deployment starts it anew.
-    pub(crate) fn note_pause(&mut self, deployment: &Deployment, now: Time) {
+    pub(crate) fn note_pause(&mut self, deployment: &Deployment, now: &Time) {
         if deadline(deployment).is_none() || self.progressing_reason() == Some(TIMED_OUT) {
             return;
         }
@@ -105,11 +105,11 @@ impl Conditions {
         match (deployment.spec.paused == Some(true), marked) {
             (true, false) => {
                 let message = "Deployment is paused".to_owned();
-                self.set(Verdict::progressing("Unknown", "DeploymentPaused", message), &now);
+                self.set(Verdict::progressing("Unknown", "DeploymentPaused", message), now);
             }
             (false, true) => {
                 let message = "Deployment is resumed".to_owned();
-                self.set(Verdict::progressing("Unknown", "DeploymentResumed", message), &now);
+                self.set(Verdict::progressing("Unknown", "DeploymentResumed", message), now);
             }
             _ => {}
         }
@@ -130,7 +130,9 @@ impl Pass<'_> {
         Counts {
             replicas: total(|set| set.status.as_ref().map_or(0, |status| status.replicas)),
             updated: self.sets.new.as_ref().map_or(0, status_of),
-            ready: total(|set| set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default()),
+            ready: total(|set| {
+                set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default()
+            }),
             available: total(|set| {
                 set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default()
             }),
@@ -217,11 +219,12 @@ impl Pass<'_> {
             || counts.available > old.available_replicas.unwrap_or_default()
     }
 
-    /// A refusal met by a ReplicaSet, or by ourselves when creating one.
+    /// A refusal met by a `ReplicaSet`, or by ourselves when creating one.
     fn note_failure(&mut self, now: &Time) {
-        let own = self.observed.failure.as_ref().filter(|failure| {
-            failure.action == FailedAction::Create && failure.reason != "AlreadyExists"
-        });
+        let own =
+            self.observed.failure.as_ref().filter(|failure| {
+                failure.action == FailedAction::Create && failure.reason != "AlreadyExists"
+            });
         let sets = self.sets.new.iter().chain(self.sets.old.iter());
         let theirs = sets
             .flat_map(|set| set.status.iter().filter_map(|status| status.conditions.as_ref()).flatten())

@@ -1,4 +1,4 @@
-//! The two strategies: RollingUpdate and Recreate.
+//! The two strategies: `RollingUpdate` and Recreate.
 
 use std::sync::Arc;
 

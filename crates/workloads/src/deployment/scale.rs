@@ -1,4 +1,4 @@
-//! Changing the size of ReplicaSets: one, or all of them in proportion while a rollout is under way.
+//! Changing the size of `ReplicaSets`: one, or all of them in proportion while a rollout is under way.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -78,9 +78,11 @@ impl Pass<'_> {
         match (active.next(), active.next()) {
             (Some(only), None) => Some(Arc::clone(only)),
             (Some(_), Some(_)) => None,
-            (None, _) => {
-                self.sets.new.clone().or_else(|| self.sets.old.iter().max_by_key(|set| revision(set)).cloned())
-            }
+            (None, _) => self
+                .sets
+                .new
+                .clone()
+                .or_else(|| self.sets.old.iter().max_by_key(|set| revision(set)).cloned()),
         }
     }
 
@@ -89,7 +91,8 @@ impl Pass<'_> {
         let desired = self.desired();
         self.sets.new.as_ref().is_some_and(|new| {
             let noted = annotation(new, DESIRED_REPLICAS).and_then(|text| text.parse::<i32>().ok());
-            let available = new.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
+            let available =
+                new.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
             noted == Some(desired) && replicas(new) == desired && available == desired
         })
     }

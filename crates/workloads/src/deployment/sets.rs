@@ -1,4 +1,4 @@
-//! The ReplicaSets of one Deployment, sorted into the new one and the old ones, and the few numbers read from them.
+//! The `ReplicaSets` of one Deployment, sorted into the new one and the old ones, and the few numbers read from them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{POD_TEMPLATE_HASH, REVISION};
 use crate::pods::{created, name};
 
-/// The ReplicaSets of one Deployment. `old` is sorted by age, oldest first.
+/// The `ReplicaSets` of one Deployment. `old` is sorted by age, oldest first.
 pub(crate) struct Sets {
     pub(crate) new: Option<Arc<ReplicaSet>>,
     pub(crate) old: Vec<Arc<ReplicaSet>>,
@@ -21,9 +21,9 @@ impl Sets {
         let mut sets: Vec<Arc<ReplicaSet>> = owned.to_vec();
         sets.sort_by_cached_key(|set| (created(&set.metadata), name(&set.metadata).to_owned()));
         let wanted = canonical(&deployment.spec.template);
-        let position = sets.iter().position(|set| {
-            set.spec.template.as_ref().is_some_and(|template| canonical(template) == wanted)
-        });
+        let position = sets
+            .iter()
+            .position(|set| set.spec.template.as_ref().is_some_and(|template| canonical(template) == wanted));
         let new = position.map(|position| sets.remove(position));
         Self { new, old: sets }
     }

@@ -1,4 +1,4 @@
-//! Deployment and ReplicaSet together, with a node that does what it likes, in any order.
+//! Deployment and `ReplicaSet` together, with a node that does what it likes, in any order.
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use proptest::prelude::*;
@@ -100,8 +100,13 @@ fn revisions(world: &World) -> Vec<(String, i32, String)> {
     let mut found: Vec<_> = sets(world)
         .iter()
         .map(|set| {
-            let image = set.spec.template.as_ref().unwrap().spec.as_ref().unwrap().containers[0].image.clone();
-            (set.metadata.annotations.as_ref().unwrap()[REVISION].clone(), sets::replicas(set), image.unwrap())
+            let image =
+                set.spec.template.as_ref().unwrap().spec.as_ref().unwrap().containers[0].image.clone();
+            (
+                set.metadata.annotations.as_ref().unwrap()[REVISION].clone(),
+                sets::replicas(set),
+                image.unwrap(),
+            )
         })
         .collect();
     found.sort();
@@ -129,7 +134,10 @@ fn the_first_rollout_creates_one_set_with_its_annotations() {
     assert_eq!(condition(&world, "Progressing"), ("True".to_owned(), "NewReplicaSetAvailable".to_owned()));
     assert_eq!(condition(&world, "Available"), ("True".to_owned(), "MinimumReplicasAvailable".to_owned()));
     let status = deployment(&world).status.unwrap();
-    assert_eq!((status.replicas, status.updated_replicas, status.available_replicas), (Some(3), Some(3), Some(3)));
+    assert_eq!(
+        (status.replicas, status.updated_replicas, status.available_replicas),
+        (Some(3), Some(3), Some(3))
+    );
     assert_eq!(deployment(&world).metadata.annotations.unwrap()[REVISION], "1");
 }
 
@@ -155,7 +163,8 @@ fn going_back_takes_the_old_set_into_use_under_a_new_revision() {
         ),
     ]
     "#);
-    let history = sets(&world).iter().find_map(|set| sets::annotation(set, REVISION_HISTORY).map(str::to_owned));
+    let history =
+        sets(&world).iter().find_map(|set| sets::annotation(set, REVISION_HISTORY).map(str::to_owned));
     assert_eq!(history.as_deref(), Some("1"));
 }
 

@@ -40,11 +40,15 @@ fn lines(verdict: &Verdict) -> Vec<String> {
             Action::Delete { target, uid, resource_version, propagation, .. } => {
                 format!("delete {} uid={uid} version={resource_version:?} {propagation:?}", target.name)
             }
-            Action::Patch { target, operations } => format!("patch {} {}", target.name, operations.last().unwrap()),
+            Action::Patch { target, operations } => {
+                format!("patch {} {}", target.name, operations.last().unwrap())
+            }
             other => format!("{other:?}"),
         })
         .collect();
-    lines.extend(verdict.queries.iter().map(|query| format!("look up {} {} {}", query.kind, query.name, query.uid)));
+    lines.extend(
+        verdict.queries.iter().map(|query| format!("look up {} {} {}", query.kind, query.name, query.uid)),
+    );
     lines.extend(verdict.examine.iter().map(|uid| format!("examine {uid}")));
     lines
 }
@@ -58,7 +62,10 @@ fn an_unknown_owner_is_looked_up_before_anything_is_deleted() {
     let graph = graph(&[(&POD, meta("child", "c", &[("gone", false)], &json!({})))]);
     assert_eq!(lines(&graph.decide("c", &BTreeMap::new())), ["look up ReplicaSet n-gone gone"]);
     let absent = answers(&[("gone", OwnerAnswer::Absent)]);
-    assert_eq!(lines(&graph.decide("c", &absent)), [r#"delete child uid=c version=Some("7") Some(Background)"#]);
+    assert_eq!(
+        lines(&graph.decide("c", &absent)),
+        [r#"delete child uid=c version=Some("7") Some(Background)"#]
+    );
     for spared in [OwnerAnswer::Present, OwnerAnswer::Unknown] {
         assert_eq!(lines(&graph.decide("c", &answers(&[("gone", spared)]))), Vec::<String>::new());
     }
@@ -88,7 +95,9 @@ fn one_owner_that_is_left_keeps_the_object_and_the_lost_one_is_struck_off() {
     graph.forget("o1");
     let lines = lines(&graph.decide("c", &BTreeMap::new()));
     assert_eq!(lines.len(), 1);
-    assert!(lines[0].starts_with("patch child") && !lines[0].contains("\"o1\"") && lines[0].contains("\"o2\""));
+    assert!(
+        lines[0].starts_with("patch child") && !lines[0].contains("\"o1\"") && lines[0].contains("\"o2\"")
+    );
 }
 
 #[test]
@@ -105,7 +114,10 @@ fn a_foreground_owner_waits_for_those_that_block_it_only() {
         [r#"delete blocks uid=c1 version=Some("7") Some(Background)"#]
     );
     assert_eq!(graph.forget("c1"), [Uid::from("o")]);
-    assert_eq!(lines(&graph.decide("o", &BTreeMap::new())), [r#"patch owner {"op":"remove","path":"/metadata/finalizers/0"}"#]);
+    assert_eq!(
+        lines(&graph.decide("o", &BTreeMap::new())),
+        [r#"patch owner {"op":"remove","path":"/metadata/finalizers/0"}"#]
+    );
 }
 
 #[test]
@@ -121,7 +133,10 @@ fn orphans_are_set_free_before_their_owner_goes() {
     );
     let woken = graph.observe(&Arc::new(POD), &meta("child", "c", &[], &json!({"resourceVersion": "8"})));
     assert_eq!(woken, [Uid::from("o")]);
-    assert_eq!(lines(&graph.decide("o", &BTreeMap::new())), [r#"patch owner {"op":"remove","path":"/metadata/finalizers/1"}"#]);
+    assert_eq!(
+        lines(&graph.decide("o", &BTreeMap::new())),
+        [r#"patch owner {"op":"remove","path":"/metadata/finalizers/1"}"#]
+    );
 }
 
 #[test]
@@ -153,8 +168,8 @@ fn a_circle_of_foreground_deletions_is_broken() {
 
 /// Objects of the simulated world: each may be owned by earlier ones, so there are no circles.
 fn forest() -> impl Strategy<Value = Vec<Vec<(usize, bool)>>> {
-    prop::collection::vec(prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..3), 2..14).prop_map(
-        |picks| {
+    prop::collection::vec(prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..3), 2..14)
+        .prop_map(|picks| {
             picks
                 .into_iter()
                 .enumerate()
@@ -169,12 +184,13 @@ fn forest() -> impl Strategy<Value = Vec<Vec<(usize, bool)>>> {
                     owners
                 })
                 .collect()
-        },
-    )
+        })
 }
 
 fn object_uid(world: &World, name: &str) -> Option<String> {
-    world.objects.get(&("deployments".to_owned(), name.to_owned()))?["metadata"]["uid"].as_str().map(str::to_owned)
+    world.objects.get(&("deployments".to_owned(), name.to_owned()))?["metadata"]["uid"]
+        .as_str()
+        .map(str::to_owned)
 }
 
 /// Tells the graph what the world looks like now; returns what wants to be examined.

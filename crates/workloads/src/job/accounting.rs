@@ -40,7 +40,8 @@ impl Ledger {
     pub(crate) fn take(job: &Job, owned: &[Arc<Pod>]) -> Self {
         let status = job.status.clone().unwrap_or_default();
         let uncounted = status.uncounted_terminated_pods.unwrap_or_default();
-        let held: HashSet<String> = owned.iter().filter(|pod| is_tracked(pod)).map(|pod| pod_uid(pod)).collect();
+        let held: HashSet<String> =
+            owned.iter().filter(|pod| is_tracked(pod)).map(|pod| pod_uid(pod)).collect();
         // What no longer carries the finalizer was seen to be written down: it moves into the counters.
         let (waiting_succeeded, counted_succeeded) = split(uncounted.succeeded, &held);
         let (waiting_failed, counted_failed) = split(uncounted.failed, &held);

@@ -45,7 +45,8 @@ fn push(text: &mut String, (first, last): (i32, i32)) {
         text.push(',');
     }
     let separator = if last == first + 1 { ',' } else { '-' };
-    let written = if first == last { write!(text, "{first}") } else { write!(text, "{first}{separator}{last}") };
+    let written =
+        if first == last { write!(text, "{first}") } else { write!(text, "{first}{separator}{last}") };
     written.expect("writing to a String cannot fail");
 }
 
@@ -61,8 +62,13 @@ mod tests {
 
     #[test]
     fn sets_are_written_as_the_api_writes_them() {
-        let cases: [(&[i32], &str); 5] =
-            [(&[], ""), (&[3], "3"), (&[0, 1], "0,1"), (&[0, 1, 2, 5], "0-2,5"), (&[1, 3, 4, 7, 8, 9], "1,3,4,7-9")];
+        let cases: [(&[i32], &str); 5] = [
+            (&[], ""),
+            (&[3], "3"),
+            (&[0, 1], "0,1"),
+            (&[0, 1, 2, 5], "0-2,5"),
+            (&[1, 3, 4, 7, 8, 9], "1,3,4,7-9"),
+        ];
         for (indexes, text) in cases {
             let set: BTreeSet<i32> = indexes.iter().copied().collect();
             assert_eq!(format(&set), text);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -27,10 +27,20 @@ pub(crate) enum Outcome {
 /// The instant at which the Job finished, when it has.
 pub(crate) fn finished_at(job: &Job) -> Option<Timestamp> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let last = conditions
-        .iter()
-        .find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")?;
+    let last = conditions.iter().find(|condition| {
+        matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+    })?;
     Some(last.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0))
+}
+
+/// A field that would change how the Job ends and that nothing here honours. Such a Job fails in words, not in silence.
+fn unsupported(spec: &JobSpec) -> Option<&'static str> {
+    let given = [
+        ("podFailurePolicy", spec.pod_failure_policy.is_some()),
+        ("successPolicy", spec.success_policy.is_some()),
+        ("backoffLimitPerIndex", spec.backoff_limit_per_index.is_some()),
+    ];
+    given.iter().find(|(_, given)| *given).map(|(field, _)| *field)
 }
 
 /// Whether the condition is there and true.
@@ -85,6 +95,12 @@ impl Pass<'_> {
 
     fn failure(&self, status: &JobStatus, plan: &mut Plan) -> Option<Outcome> {
         let spec = self.job.spec.as_ref()?;
+        if let Some(field) = unsupported(spec) {
+            return Some(Outcome::Failed {
+                reason: "UnsupportedField".to_owned(),
+                message: format!("spec.{field} is not supported"),
+            });
+        }
         let limit = spec.backoff_limit.unwrap_or(6);
         if self.ledger.failed() > limit || self.restarts_exceed(limit) {
             return Some(Outcome::Failed {

@@ -30,7 +30,8 @@ impl Pass<'_> {
         let wanted = self.wanted(active);
         if active > wanted {
             let surplus = usize::try_from(active - wanted).unwrap_or_default().min(BURST);
-            let kept: Vec<Arc<Pod>> = self.ledger.active.iter().filter(|pod| !duplicates.contains(pod)).cloned().collect();
+            let kept: Vec<Arc<Pod>> =
+                self.ledger.active.iter().filter(|pod| !duplicates.contains(pod)).cloned().collect();
             let doomed: Vec<Arc<Pod>> = deletion_order(&kept).into_iter().take(surplus).collect();
             self.discard(&doomed, work);
             return;
@@ -70,7 +71,8 @@ impl Pass<'_> {
         order
             .into_iter()
             .filter(|pod| {
-                let useful = |index: i32| index < completions && !completed.contains(&index) && taken.insert(index);
+                let useful =
+                    |index: i32| index < completions && !completed.contains(&index) && taken.insert(index);
                 !indexes::of(pod).is_some_and(useful)
             })
             .collect()
@@ -98,7 +100,10 @@ impl Pass<'_> {
         let job = self.job;
         let Some(spec) = &job.spec else { return };
         let objects = match &self.ledger.completed {
-            None => (0..missing).map(|number| self.pod(&spec.template, None, number)).map(announced).collect(),
+            None => (0..missing)
+                .map(|number| self.pod(&spec.template, None, number))
+                .map(|pod| announced(&pod))
+                .collect(),
             Some(completed) => {
                 let running: BTreeSet<i32> =
                     self.ledger.active.iter().filter_map(|pod| indexes::of(pod)).collect();
@@ -107,7 +112,7 @@ impl Pass<'_> {
                 free.take(missing)
                     .enumerate()
                     .map(|(number, index)| self.pod(&spec.template, Some(index), number))
-                    .map(announced)
+                    .map(|pod| announced(&pod))
                     .collect()
             }
         };
@@ -130,9 +135,9 @@ impl Pass<'_> {
     }
 }
 
-fn announced(pod: Pod) -> (serde_json::Value, EventNote) {
+fn announced(pod: &Pod) -> (serde_json::Value, EventNote) {
     let note = EventNote::normal("SuccessfulCreate", format!("Created pod: {}", name(&pod.metadata)));
-    (with_header(&POD, &pod), note)
+    (with_header(&POD, pod), note)
 }
 
 /// Index as label, annotation, host name and variable.
@@ -146,7 +151,8 @@ fn mark_index(pod: &mut Pod, job: &Job, index: i32) {
     for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
         let variables = container.env.get_or_insert_default();
         if variables.iter().all(|variable| variable.name != INDEX_VARIABLE) {
-            let variable = EnvVar { name: INDEX_VARIABLE.to_owned(), value: Some(text.clone()), value_from: None };
+            let variable =
+                EnvVar { name: INDEX_VARIABLE.to_owned(), value: Some(text.clone()), value_from: None };
             variables.push(variable);
         }
     }

@@ -66,7 +66,12 @@ fn settle(world: &mut World, phase: &str) {
 fn conditions(world: &World) -> Vec<String> {
     let conditions = job(world).status.and_then(|status| status.conditions).unwrap_or_default();
     let show = |condition: &k8s_openapi::api::batch::v1::JobCondition| {
-        format!("{}={} {}", condition.type_, condition.status, condition.reason.as_deref().unwrap_or_default())
+        format!(
+            "{}={} {}",
+            condition.type_,
+            condition.status,
+            condition.reason.as_deref().unwrap_or_default()
+        )
     };
     conditions.iter().map(show).collect()
 }
@@ -211,6 +216,14 @@ fn a_finished_job_goes_after_its_time() {
 fn jobs_of_other_managers_are_left_alone() {
     let world = world(&json!({"managedBy": "example.com/other"}));
     assert_eq!(plan(&world, 1), Plan::nothing());
+}
+
+#[test]
+fn what_is_not_supported_fails_in_words_and_without_pods() {
+    let mut world = world(&json!({"backoffLimitPerIndex": 1, "completionMode": "Indexed"}));
+    settle(&mut world, "Succeeded");
+    assert_eq!(conditions(&world).last().unwrap(), "Failed=True UnsupportedField");
+    assert!(world.pods().is_empty());
 }
 
 /// What may happen next.

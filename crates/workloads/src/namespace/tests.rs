@@ -61,8 +61,12 @@ fn what_cannot_be_read_or_will_not_go_holds_the_namespace() {
         assert_eq!(plan.requeue_at, None);
     }
     let Action::UpdateStatus { object, .. } = &held.actions[0] else { panic!() };
-    let messages: Vec<_> =
-        object["status"]["conditions"].as_array().unwrap().iter().map(|c| c["message"].as_str().unwrap()).collect();
+    let messages: Vec<_> = object["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["message"].as_str().unwrap())
+        .collect();
     insta::assert_debug_snapshot!(messages, @r#"
     [
         "All content successfully deleted, may be waiting on finalization",

@@ -1,4 +1,4 @@
-//! Tables for the ReplicaSet: adoption, ranking, failure.
+//! Tables for the `ReplicaSet`: adoption, ranking, failure.
 
 use serde_json::{Value, json};
 
@@ -12,9 +12,11 @@ fn now() -> Timestamp {
 
 fn set(replicas: i32) -> Arc<ReplicaSet> {
     Arc::new(
-        serde_json::from_value(json!({"metadata": {"name": "rs", "namespace": "default", "uid": "rs-uid", "generation": 1},
+        serde_json::from_value(
+            json!({"metadata": {"name": "rs", "namespace": "default", "uid": "rs-uid", "generation": 1},
             "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "a"}},
-                "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}}}}))
+                "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}}}}),
+        )
         .unwrap(),
     )
 }
@@ -24,7 +26,9 @@ fn pod(name: &str, extra: &Value) -> Arc<Pod> {
         "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs-uid", "controller": true}]},
         "spec": {"containers": []}, "status": {}});
     for part in ["metadata", "spec", "status"] {
-        if let (Some(Value::Object(more)), Some(target)) = (extra.get(part).cloned(), value[part].as_object_mut()) {
+        if let (Some(Value::Object(more)), Some(target)) =
+            (extra.get(part).cloned(), value[part].as_object_mut())
+        {
             target.extend(more);
         }
     }
@@ -47,7 +51,9 @@ fn summary(plan: &Plan) -> Vec<String> {
         .map(|action| match action {
             Action::CreateBatch { objects, .. } => format!("create {}", objects.len()),
             Action::Delete { target, uid, .. } => format!("delete {} ({uid})", target.name),
-            Action::Patch { target, operations } => format!("patch {} {}", target.name, operations.last().unwrap()),
+            Action::Patch { target, operations } => {
+                format!("patch {} {}", target.name, operations.last().unwrap())
+            }
             Action::UpdateStatus { object, .. } => format!("status {}", object["status"]),
             Action::Event { note, .. } => format!("event {}: {}", note.reason, note.message),
             other => format!("{other:?}"),
@@ -102,9 +108,15 @@ fn created_pods_carry_labels_owner_and_generated_names() {
 fn pods_are_adopted_and_released_by_their_labels() {
     let orphan = pod("orphan", &json!({"metadata": {"ownerReferences": []}}));
     let strayed = pod("strayed", &json!({"metadata": {"labels": {"app": "b"}}}));
-    let foreign = pod("foreign", &json!({"metadata": {"ownerReferences":
-        [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "x", "controller": true}]}}));
-    let leaving = pod("leaving", &json!({"metadata": {"ownerReferences": [], "deletionTimestamp": "2023-01-01T00:00:00Z"}}));
+    let foreign = pod(
+        "foreign",
+        &json!({"metadata": {"ownerReferences":
+        [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "x", "controller": true}]}}),
+    );
+    let leaving = pod(
+        "leaving",
+        &json!({"metadata": {"ownerReferences": [], "deletionTimestamp": "2023-01-01T00:00:00Z"}}),
+    );
     insta::assert_debug_snapshot!(summary(&plan(&set(1), vec![orphan, strayed, foreign, leaving], None)), @r#"
     [
         "patch orphan {\"op\":\"add\",\"path\":\"/metadata/ownerReferences\",\"value\":[{\"apiVersion\":\"apps/v1\",\"blockOwnerDeletion\":true,\"controller\":true,\"kind\":\"ReplicaSet\",\"name\":\"rs\",\"uid\":\"rs-uid\"}]}",
@@ -119,8 +131,11 @@ fn the_least_useful_pods_go_first() {
     let pods = vec![
         pod("ready-long", &ready(1000)),
         pod("ready-short", &ready(10)),
-        pod("cheap", &json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-5"}},
-            "spec": ready(2000)["spec"], "status": ready(2000)["status"]})),
+        pod(
+            "cheap",
+            &json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-5"}},
+            "spec": ready(2000)["spec"], "status": ready(2000)["status"]}),
+        ),
         pod("unready", &json!({"spec": {"nodeName": "n"}, "status": {"phase": "Running"}})),
         pod("pending", &json!({"spec": {"nodeName": "n"}, "status": {"phase": "Pending"}})),
         pod("unassigned", &json!({"status": {"phase": "Pending"}})),
@@ -147,7 +162,11 @@ fn a_refusal_is_published_before_the_next_try_and_taken_back_afterwards() {
     "#);
     let mut failed = ReplicaSet::clone(&set(0));
     failed.status = Some(ReplicaSetStatus {
-        conditions: conditions(&failed, Some(&Failure { action: FailedAction::Create, reason: String::new(), message: String::new() }), now()),
+        conditions: conditions(
+            &failed,
+            Some(&Failure { action: FailedAction::Create, reason: String::new(), message: String::new() }),
+            now(),
+        ),
         ..ReplicaSetStatus::default()
     });
     let plan = plan(&Arc::new(failed), vec![], None);
