@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
+
 use crate::numbers::float;
 use crate::proc;
 use crate::report::{KUBERNETES, Peer, Row};
@@ -14,21 +16,21 @@ use crate::support::leftovers;
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Watches an engine for `seconds`.
-pub(crate) fn measure(program: &Path, seconds: u64) -> Vec<Row> {
+pub(crate) fn measure(program: &Path, seconds: u64) -> anyhow::Result<Vec<Row>> {
     let engine = Engine::up(program);
     let (pid, data) = (engine.pid(), engine.data());
     std::thread::sleep(SETTLE);
     let files = Files::of(&data);
-    let cpu = proc::cpu_time(pid).unwrap();
-    let written = proc::written_bytes(pid).unwrap();
+    let spent = || Some((proc::cpu_time(pid)?, proc::written_bytes(pid)?));
+    let before = spent().context("the engine has ended")?;
     std::thread::sleep(Duration::from_secs(seconds));
-    let cpu = proc::cpu_time(pid).unwrap() - cpu;
-    let written = proc::written_bytes(pid).unwrap() - written;
-    let (rss, pss) = proc::memory_mib(pid).unwrap();
+    let after = spent().context("the engine has ended")?;
+    let (cpu, written) = (after.0.saturating_sub(before.0), after.1 - before.1);
+    let (rss, pss) = proc::memory_mib(pid).context("the engine has ended")?;
     let changed = files.changed(&Files::of(&data));
     engine.purge();
     let share = cpu.as_secs_f64() / Duration::from_secs(seconds).as_secs_f64() * 100.0;
-    vec![
+    Ok(vec![
         Row::one("idle_rss_mib", "idle memory, resident", rss, "MiB")
             .peer(Peer::published(KUBERNETES, "589 (618 MB)")),
         Row::one("idle_pss_mib", "idle memory, proportional", pss, "MiB"),
@@ -43,7 +45,7 @@ pub(crate) fn measure(program: &Path, seconds: u64) -> Vec<Row> {
             "files",
         )
         .note(changed.join(", ")),
-    ]
+    ])
 }
 
 /// Size and time of the last change of every file in the data directory.

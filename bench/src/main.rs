@@ -100,7 +100,9 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             note(&format!("error: {error:#}"));
-            note("hint: run it as root, on a machine that can run `konzert up`");
+            note(
+                "hint: run it as root, on a machine that can run `konzert up`; `bench engine --help` lists what can be set",
+            );
             ExitCode::from(2)
         }
     }
@@ -129,11 +131,11 @@ fn engine(args: &Engine) -> anyhow::Result<Report> {
     let wanted = |part| args.only.contains(&part);
     if wanted(Part::Startup) {
         note(&format!("starting {} engines", args.starts));
-        report.extend(startup::measure(&program, args.starts));
+        report.extend(startup::measure(&program, args.starts)?);
     }
     if wanted(Part::Idle) {
         note(&format!("watching an idle engine for {} s", args.idle_seconds));
-        report.extend(idle::measure(&program, args.idle_seconds));
+        report.extend(idle::measure(&program, args.idle_seconds)?);
     }
     if wanted(Part::Pods) {
         note(&format!("creating {} pods, then a Deployment of {}", args.pods, args.replicas));

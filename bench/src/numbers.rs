@@ -76,9 +76,9 @@ mod tests {
             );
         }
         let hundred = Samples::new((1..=100).map(float).collect());
-        assert_eq!(hundred.percentile(95), 95.0);
+        assert_eq!(shown(hundred.percentile(95)), "95.0");
         let twenty = Samples::new((1..=20).map(float).collect());
-        assert_eq!(twenty.percentile(95), 19.0);
+        assert_eq!(shown(twenty.percentile(95)), "19.0");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::support::{engine, fleet, process};
 
 const NAMESPACE: &str = "konzert-bench";
 /// A peer without limits raised takes minutes for many pods.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 const DEFAULT_PEER_IMAGE: &str = "registry.k8s.io/pause:3.10";
 
 /// What runs in the pods.

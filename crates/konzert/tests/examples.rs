@@ -39,7 +39,10 @@ async fn create(client: &Client, file: &Path, document: &Value) {
     let within = match (&capabilities.scope, namespace) {
         (Scope::Namespaced, Some(namespace)) => format!("/namespaces/{namespace}"),
         (Scope::Cluster, None) => String::new(),
-        mixed => panic!("{}: {mixed:?}: a namespace where there is none, or none where one is needed", file.display()),
+        mixed => panic!(
+            "{}: {mixed:?}: a namespace where there is none, or none where one is needed",
+            file.display()
+        ),
     };
     let root = if resource.group.is_empty() { "/api" } else { "/apis" };
     let path = format!("{root}/{}{within}/{}?fieldValidation=Strict", resource.api_version, resource.plural);
@@ -58,7 +61,8 @@ fn every_example_is_accepted_as_it_is() {
     let engine = Engine::up(Path::new(PROGRAM));
     engine.ask(async |client| {
         for file in &files {
-            let documents: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap();
+            let documents: Vec<Value> =
+                serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap();
             for document in &documents {
                 create(&client, file, document).await;
             }

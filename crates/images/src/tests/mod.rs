@@ -67,7 +67,6 @@ fn names_in(dir: &Path) -> Vec<String> {
 }
 
 /// False, loudly, where the test cannot mount.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn can_mount(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {

@@ -74,7 +74,7 @@ pub(crate) fn docker_archive(layer: &[u8]) -> RawTar {
 
 /// A layer with one file: a gigabyte of zeros, in about a megabyte of gzip.
 pub(crate) fn zero_bomb() -> Vec<u8> {
-    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut out = GzEncoder::new(Vec::new(), Compression::default());
     out.write_all(&header("zeros", b'0', "", 1 << 30)).unwrap();
     let zeros = vec![0; 1 << 20];
     for _ in 0..1024 {

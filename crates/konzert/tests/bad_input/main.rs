@@ -1,5 +1,9 @@
 //! Wrong input of every kind: an error that names the thing, a hint, exit code 2 (or a 4xx Status), and nothing left behind.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at the first surprise, and says what it skips")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise, and says what it skips"
+)]
 
 mod archives;
 #[path = "../support/mod.rs"]
@@ -12,9 +16,9 @@ use std::path::Path;
 use std::process::Command;
 
 use archives::{RawTar, docker_archive, put, zero_bomb};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
@@ -65,7 +69,11 @@ impl Place {
 #[test]
 fn images_that_are_not_there() {
     let place = Place::new();
-    for args in [["image", "inspect", "ghost:1"], ["image", "rm", "ghost:1"], ["scan", "image:ghost:1", "--only-fixed"]] {
+    for args in [
+        ["image", "inspect", "ghost:1"],
+        ["image", "rm", "ghost:1"],
+        ["scan", "image:ghost:1", "--only-fixed"],
+    ] {
         place.refuses(&args, &["ghost:1"]);
     }
     let digest = format!("sha256:{}", "a".repeat(64));
@@ -107,7 +115,11 @@ fn archives_that_want_out() {
     let good = layer().file("etc/name", b"x").finish();
     let cases = [
         ("layer-parent", docker_archive(&layer().file("../escaped", b"x").finish()), "../escaped"),
-        ("layer-deep", docker_archive(&layer().file("a/../../../escaped", b"x").finish()), "a/../../../escaped"),
+        (
+            "layer-deep",
+            docker_archive(&layer().file("a/../../../escaped", b"x").finish()),
+            "a/../../../escaped",
+        ),
         ("layer-absolute", docker_archive(&layer().file("/escaped", b"x").finish()), "/escaped"),
         (
             "layer-symlink",
@@ -129,7 +141,10 @@ fn archives_that_want_out() {
         place.refuses(&["scan", &format!("archive:{path}")], &[&path, entry]);
     }
     let escaped = |dir: &Path| dir.join("escaped").exists();
-    assert!(![Path::new("/"), Path::new("/tmp"), place.dir.path()].iter().any(|dir| escaped(dir)), "something got out");
+    assert!(
+        ![Path::new("/"), Path::new("/tmp"), place.dir.path()].iter().any(|dir| escaped(dir)),
+        "something got out"
+    );
 }
 
 #[test]
@@ -173,18 +188,23 @@ fn advisories_that_are_not_osv() {
 fn command_lines_that_make_no_sense() {
     let place = Place::new();
     let data = place.dir.path().join("data");
-    for args in [&["patch", "CVE-1", "--soak", "soon"][..], &["scan", "--fail-on", "loud"], &["encore"], &["up", "--listen", "here"]] {
+    for args in [
+        &["patch", "CVE-1", "--soak", "soon"][..],
+        &["scan", "--fail-on", "loud"],
+        &["encore"],
+        &["up", "--listen", "here"],
+    ] {
         let ran = konzert(&data, args);
         assert_eq!(ran.code, Some(2), "{ran}");
         assert!(ran.stderr.contains("error: ") && ran.stderr.contains(args.last().unwrap()), "{ran}");
     }
-    place.refuses(&["patch"], &["nothing to patch"]);
     let nowhere = place.dir.path().join("nowhere");
     let missing = konzert(&nowhere, &["down"]);
     missing.refused(&[nowhere.to_str().unwrap()]);
     assert!(!nowhere.exists(), "asking creates nothing");
     let file = place.file("not-a-kubeconfig", b"[1, 2");
     place.refuses(&["--kubeconfig", &file, "status"], &["not-a-kubeconfig"]);
+    place.refuses(&["patch"], &["nothing to patch"]);
 }
 
 #[test]
@@ -212,7 +232,8 @@ fn a_data_directory_that_is_taken() {
     let pid = engine.pid().to_string();
     let state = || (std::fs::read(engine.kubeconfig()).unwrap(), leftovers::files(&data));
     let before = state();
-    for args in [&["up", "--listen", "127.0.0.1:6444"][..], &["up", "--detach", "--listen", "127.0.0.1:6444"]] {
+    for args in [&["up", "--listen", "127.0.0.1:6444"][..], &["up", "--detach", "--listen", "127.0.0.1:6444"]]
+    {
         engine.konzert(args.iter().copied()).refused(&[data.to_str().unwrap(), &pid]);
     }
     assert_eq!(state(), before, "the refused engine changed the directory");
@@ -235,7 +256,12 @@ fn without_root() {
     chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
     let as_nobody = |args: &[&str]| {
         let mut command = Command::new(&program);
-        command.args(args).arg("--data-dir").arg(home.join("data")).env("TMPDIR", &home).env_remove("KUBECONFIG");
+        command
+            .args(args)
+            .arg("--data-dir")
+            .arg(home.join("data"))
+            .env("TMPDIR", &home)
+            .env_remove("KUBECONFIG");
         command.uid(NOBODY).gid(NOBODY);
         process::run(command, None, "")
     };
@@ -269,17 +295,66 @@ fn without_control_groups() {
 
 // ---- the API
 
-/// The Status with which a request is refused.
-async fn status_of(client: &Client, method: &str, path: &str, body: String) -> Value {
+/// The Status with which a request is refused, or what happened instead.
+async fn status_of(client: &Client, method: &str, path: &str, body: String) -> Result<Value, String> {
     let mut request = http::Request::builder().method(method).uri(path);
     if !body.is_empty() {
         request = request.header("content-type", "application/json");
     }
     match client.request_text(request.body(body.into_bytes()).unwrap()).await {
-        Ok(answer) => panic!("{method} {path} was accepted: {answer}"),
-        Err(kube::Error::Api(status)) => serde_json::to_value(status).unwrap(),
-        Err(error) => panic!("{method} {path}: {error:?}"),
+        Ok(answer) => Err(format!("accepted: {answer}")),
+        Err(kube::Error::Api(status)) => Ok(serde_json::to_value(status).unwrap()),
+        Err(error) => Err(format!("{error:?}")),
     }
+}
+
+/// A request, and the refusal it deserves.
+struct Wrong {
+    method: &'static str,
+    path: &'static str,
+    body: String,
+    code: u64,
+    says: &'static str,
+}
+
+fn post(path: &'static str, body: &dyn ToString, code: u64, says: &'static str) -> Wrong {
+    Wrong { method: "POST", path, body: body.to_string(), code, says }
+}
+
+fn get(path: &'static str, code: u64, says: &'static str) -> Wrong {
+    Wrong { method: "GET", path, body: String::new(), code, says }
+}
+
+fn wrong_requests() -> Vec<Wrong> {
+    let maps = "/api/v1/namespaces/default/configmaps?fieldValidation=Strict";
+    let pods = "/api/v1/namespaces/default/pods?fieldValidation=Strict";
+    let map = |fields: Value| {
+        let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        object.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        object
+    };
+    let pod = |containers: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": containers}});
+    let twice = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"},"data":{"k":"1","k":"2"}}"#;
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let port = json!([{"name": "a", "image": "b", "ports": [{"containerPort": 99_999}]}]);
+    vec![
+        post(maps, &"{\"kind\": ", 400, "EOF"),
+        post(maps, &"[]", 400, ""),
+        post(maps, &deep, 400, ""),
+        post(maps, &map(json!({"kind": "Secret"})), 400, "Secret"),
+        post(maps, &map(json!({"loud": 1})), 400, "unknown field \"loud\""),
+        post(maps, &twice, 400, "duplicate field \"data.k\""),
+        post(maps, &map(json!({"metadata": {}})), 422, "name"),
+        post(pods, &pod(port), 422, "spec.containers[0].ports[0].containerPort"),
+        post(pods, &pod(json!([{"name": "a", "image": "b", "loud": true}])), 400, "spec.containers[0].loud"),
+        post(pods, &pod(json!("none")), 400, "\"none\""),
+        post("/api/v1/namespaces/nowhere/pods", &pod(json!([{"name": "a", "image": "b"}])), 404, "nowhere"),
+        get("/api/v1/namespaces/default/pods/ghost", 404, "ghost"),
+        get("/api/v1/oboes", 404, ""),
+        get("/api/v1/pods?labelSelector=%3D%3D", 400, ""),
+        get("/api/v1/pods?fieldSelector=spec.colour%3Dred", 400, "spec.colour"),
+        get("/api/v1/pods?resourceVersion=loud", 422, "loud"),
+    ]
 }
 
 #[test]
@@ -288,43 +363,40 @@ fn manifests_that_are_wrong() {
         return;
     }
     let engine = Engine::up(Path::new(PROGRAM));
-    let strict = "/api/v1/namespaces/default/configmaps?fieldValidation=Strict";
-    let pods = "/api/v1/namespaces/default/pods?fieldValidation=Strict";
-    let named = |spec: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}).to_string();
-    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let large = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "x".repeat(4 << 20)}});
-    let cases: Vec<(&str, &str, String, u64, &str)> = vec![
-        ("POST", strict, "{\"kind\": ".into(), 400, "EOF"),
-        ("POST", strict, "[]".into(), 400, ""),
-        ("POST", strict, deep, 400, ""),
-        ("POST", strict, large.to_string(), 413, ""),
-        ("POST", strict, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}).to_string(), 400, "Secret"),
-        ("POST", strict, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "loud": 1}).to_string(), 400, "unknown field \"loud\""),
-        ("POST", strict, r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"},"data":{"k":"1","k":"2"}}"#.into(), 400, "duplicate field \"data.k\""),
-        ("POST", strict, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}).to_string(), 422, "name"),
-        ("POST", pods, named(json!({"containers": [{"name": "a", "image": "b", "ports": [{"containerPort": 99_999}]}]})), 422, "spec.containers[0].ports[0].containerPort"),
-        ("POST", pods, named(json!({"containers": [{"name": "a", "image": "b", "loud": true}]})), 400, "spec.containers[0].loud"),
-        ("POST", pods, named(json!({"containers": "none"})), 400, "containers"),
-        ("POST", "/api/v1/namespaces/nowhere/pods", named(json!({"containers": [{"name": "a", "image": "b"}]})), 404, "nowhere"),
-        ("GET", "/api/v1/namespaces/default/pods/ghost", String::new(), 404, "ghost"),
-        ("GET", "/api/v1/oboes", String::new(), 404, ""),
-        ("GET", "/api/v1/pods?labelSelector=%3D%3D", String::new(), 400, ""),
-        ("GET", "/api/v1/pods?fieldSelector=spec.colour%3Dred", String::new(), 400, "spec.colour"),
-        ("GET", "/api/v1/pods?resourceVersion=loud", String::new(), 400, "loud"),
-    ];
+    let mut problems = Vec::new();
     engine.ask(async |client| {
-        for (method, path, body, code, says) in cases {
+        for Wrong { method, path, body, code, says } in wrong_requests() {
             let shown: String = body.chars().take(120).collect();
-            let status = status_of(&client, method, path, body).await;
-            assert_eq!(status["code"], code, "{method} {path} {shown}: {status:#}");
-            assert!(status["message"].as_str().unwrap().contains(says), "{method} {path} {shown}: {status:#}");
+            let answer = status_of(&client, method, path, body).await;
+            let message = |status: &Value| status["message"].as_str().unwrap_or_default().to_owned();
+            if !answer.as_ref().is_ok_and(|status| status["code"] == code && message(status).contains(says)) {
+                problems.push(format!("{method} {path} {shown}\nexpected {code} {says:?}, got {answer:#?}"));
+            }
         }
-        let left: Value = serde_json::from_str(
-            &client.request_text(http::Request::get("/api/v1/namespaces/default/pods").body(Vec::new()).unwrap()).await.unwrap(),
-        )
-        .unwrap();
-        assert_eq!(left["items"], json!([]), "a refused pod is there");
+        let left = Api::<Pod>::namespaced(client, "default").list(&ListParams::default()).await.unwrap();
+        assert!(left.items.is_empty(), "a refused pod is there: {left:#?}");
     });
+    assert!(problems.is_empty(), "{} refusals are wrong:\n{}", problems.len(), problems.join("\n\n"));
+    engine.purge();
+}
+
+#[test]
+fn a_manifest_that_is_too_large() {
+    if !have_root("a manifest that is too large") {
+        return;
+    }
+    let engine = Engine::up(Path::new(PROGRAM));
+    let path = "/api/v1/namespaces/default/configmaps";
+    let large = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "x".repeat(4 << 20)}});
+    let refused = engine.ask(async |client| status_of(&client, "POST", path, large.to_string()).await);
+    // Who is still sending when the answer comes may lose the answer with the connection; accepted it must not be.
+    match refused {
+        Ok(status) => assert_eq!(status["code"], 413, "{status:#}"),
+        Err(error) => assert!(error.contains("SendRequest"), "{error}"),
+    }
+    let left = engine
+        .ask(async |client| Api::<ConfigMap>::namespaced(client, "default").get_opt("a").await.unwrap());
+    assert_eq!(left, None);
     engine.purge();
 }
 
@@ -334,18 +406,24 @@ fn pods_whose_image_is_not_there() {
         return;
     }
     let engine = Engine::up(Path::new(PROGRAM));
-    for (policy, reasons) in [("IfNotPresent", &["ErrImagePull", "ImagePullBackOff"][..]), ("Never", &["ErrImageNeverPull"])] {
+    for (policy, reasons) in
+        [("IfNotPresent", &["ErrImagePull", "ImagePullBackOff"][..]), ("Never", &["ErrImageNeverPull"])]
+    {
         let (reason, message) = engine.ask(async |client| {
             let name = format!("stranger-{}", policy.to_lowercase());
             let mut pod = fleet::pod("default", &name, "ghost.invalid/stranger:9", &[]);
             pod.spec.as_mut().unwrap().containers[0].image_pull_policy = Some(policy.into());
             cluster::create(&client, &pod).await;
-            let waits = |pod: Option<&Pod>| waiting(pod).is_some_and(|(reason, _)| reason != "ContainerCreating");
+            let waits =
+                |pod: Option<&Pod>| waiting(pod).is_some_and(|(reason, _)| reason != "ContainerCreating");
             let seen = cluster::wait(Api::namespaced(client, "default"), &name, "refused", waits).await;
             waiting(seen.as_ref()).unwrap()
         });
         assert!(reasons.contains(&reason.as_str()), "{policy}: {reason}: {message}");
-        assert!(message.contains("ghost.invalid/stranger:9") && message.contains("konzert image load"), "{message}");
+        assert!(
+            message.contains("ghost.invalid/stranger:9") && message.contains("konzert image load"),
+            "{message}"
+        );
     }
     engine.purge();
 }

@@ -29,7 +29,12 @@ where
 /// Waits until an object is as wanted; `None` when it is gone.
 pub(crate) async fn wait<K>(api: Api<K>, name: &str, what: &str, done: impl Condition<K>) -> Option<K>
 where
-    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource<DynamicType = ()> + 'static,
+    K: Clone
+        + std::fmt::Debug
+        + Send
+        + serde::de::DeserializeOwned
+        + kube::Resource<DynamicType = ()>
+        + 'static,
 {
     match tokio::time::timeout(super::PATIENCE, await_condition(api.clone(), name, done)).await {
         Ok(waited) => waited.unwrap(),
@@ -43,7 +48,8 @@ where
 /// Waits until a Deployment has all its replicas, new and available, and no others.
 pub(crate) async fn available(client: &Client, namespace: &str, name: &str) {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    wait(api, name, "available", |deployment: Option<&Deployment>| deployment.is_some_and(is_available)).await;
+    wait(api, name, "available", |deployment: Option<&Deployment>| deployment.is_some_and(is_available))
+        .await;
 }
 
 fn is_available(deployment: &Deployment) -> bool {

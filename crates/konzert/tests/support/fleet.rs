@@ -1,11 +1,12 @@
 //! Images and manifests for whole-system tests. The program in the images is the konzert binary itself, which is static
 //! and has a small server, a waiting worker and a task in it.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use konzert_images::{ContentStore, ImageBuilder, ImageRecord, LayerBuilder, Reference};
+use konzert_images::{ContentStore, Force, ImageBuilder, ImageRecord, LayerBuilder, Reference};
 use serde_json::{Value, json};
 
 /// A version of the sample library that the sample advisory names, and the first one that it does not.
@@ -33,21 +34,54 @@ pub(crate) fn build_base(store: &ContentStore, tag: &str, samplelib: &str) -> Im
     builder.commit(store, &reference(&format!("test/base:{tag}"))).unwrap()
 }
 
-/// Builds `test/<name>:1.0` on a base; it runs `/bin/app sample <mode> <name>`.
-pub(crate) fn build_app(
+/// Builds `test/<name>:1.0` on a base for every name; it runs `/bin/app sample <mode> <name>`.
+pub(crate) fn build_apps(
     store: &ContentStore,
     base: &ImageRecord,
     program: &Path,
-    name: &str,
     mode: &str,
-) -> ImageRecord {
-    ImageBuilder::from_image(base)
-        .add_layer(LayerBuilder::new().file_from("bin/app", 0o755, program))
-        .add_layer(LayerBuilder::new().file("etc/app/name", 0o644, name))
+    names: &[&str],
+) -> Vec<ImageRecord> {
+    // The program is large: it is read and hashed once, for an image that is only there to be built on.
+    let loaded = loaded_part(program);
+    let stage = ImageBuilder::from_image(base)
+        .add_layer(LayerBuilder::new().file_from("bin/app", 0o755, loaded.path()))
         .entrypoint(["/bin/app", "sample"])
-        .cmd([mode, name])
-        .commit(store, &reference(&format!("test/{name}:1.0")))
-        .unwrap()
+        .commit(store, &reference("test/stage:1.0"))
+        .unwrap();
+    let build = |name: &&str| {
+        ImageBuilder::from_image(&stage)
+            .add_layer(LayerBuilder::new().file("etc/app/name", 0o644, *name))
+            .cmd([mode, name])
+            .commit(store, &reference(&format!("test/{name}:1.0")))
+            .unwrap()
+    };
+    let built = names.iter().map(build).collect();
+    store.remove(&stage.digest, Force::No).unwrap();
+    built
+}
+
+/// The part of a static 64-bit ELF program that is loaded when it runs. Debug information lies behind it, and would be a
+/// third of every layer.
+fn loaded_part(program: &Path) -> tempfile::NamedTempFile {
+    let mut bytes = std::fs::read(program).unwrap();
+    let number = |at: usize, size: usize| {
+        let mut raw = [0; 8];
+        raw[..size].copy_from_slice(&bytes[at..at + size]);
+        usize::try_from(u64::from_le_bytes(raw)).unwrap()
+    };
+    let (headers, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    let ends =
+        (0..count).map(|index| headers + index * size).map(|at| number(at + 0x08, 8) + number(at + 0x20, 8));
+    let end = ends.max().unwrap();
+    bytes.truncate(end);
+    // There is no section table any more: neither its place nor its size.
+    for field in [0x28..0x30, 0x3a..0x40] {
+        bytes[field].fill(0);
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&bytes).unwrap();
+    file
 }
 
 fn reference(text: &str) -> Reference {

@@ -36,7 +36,9 @@ pub(crate) fn of_network(net: &NetNs) -> Vec<String> {
         format!("process {pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
     };
     let mut found: Vec<String> = net.processes().iter().map(shown).collect();
-    found.extend(net.interfaces().into_iter().filter(|name| name != "lo").map(|name| format!("interface {name}")));
+    found.extend(
+        net.interfaces().into_iter().filter(|name| name != "lo").map(|name| format!("interface {name}")),
+    );
     let routes = net.run(|| std::fs::read_to_string("/proc/thread-self/net/route").unwrap());
     found.extend(routes.lines().skip(1).map(|line| format!("route {line}")));
     found

@@ -3,7 +3,11 @@
 //! The host's addresses, routes and firewall are never touched. What an engine leaves behind on the machine (processes,
 //! mounts, control groups, files) is a failure, see [`leftovers`]. Does not know what is tested.
 #![allow(dead_code, reason = "every program that includes this module uses another part of it")]
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests stop at the first surprise and say what they skip")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests stop at the first surprise and say what they skip"
+)]
 
 pub(crate) mod cgroups;
 pub(crate) mod cluster;

@@ -21,7 +21,10 @@ impl NetNs {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             loopback_up();
             let name = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-            Self { pin: File::open("/proc/thread-self/ns/net").unwrap(), name: name.to_string_lossy().into_owned() }
+            Self {
+                pin: File::open("/proc/thread-self/ns/net").unwrap(),
+                name: name.to_string_lossy().into_owned(),
+            }
         };
         join(std::thread::spawn(make).join())
     }
@@ -38,7 +41,8 @@ impl NetNs {
     /// Processes in the namespace.
     pub(crate) fn processes(&self) -> Vec<i32> {
         let inside = |pid: &i32| {
-            std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|ns| ns.to_string_lossy() == self.name)
+            std::fs::read_link(format!("/proc/{pid}/ns/net"))
+                .is_ok_and(|ns| ns.to_string_lossy() == self.name)
         };
         super::process::all().into_iter().filter(inside).collect()
     }
@@ -46,7 +50,11 @@ impl NetNs {
     /// Names of the interfaces in the namespace.
     pub(crate) fn interfaces(&self) -> Vec<String> {
         let devices = self.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
-        devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
+        devices
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, _)| name.trim().to_owned())
+            .collect()
     }
 }
 

@@ -121,7 +121,8 @@ impl Ran {
     /// Its JSON output, when it ended with 0.
     pub(crate) fn json(self) -> serde_json::Value {
         assert_eq!(self.code, Some(0), "{self}");
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not one JSON document: {error}\n{self}"))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not one JSON document: {error}\n{self}"))
     }
 
     /// It ended as every refusal of wrong input does: exit code 2, an error that names the thing, and a hint.
