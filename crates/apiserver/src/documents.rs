@@ -38,8 +38,23 @@ pub(crate) fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Fai
             require_json(&parts.headers)?;
             Ok(respond::value(StatusCode::OK, &app.registry.served().documents().openapi_index())?)
         }
+        "/openapi/v2" => openapi_v2(&parts.headers),
         _ => other(app, path, parts),
     }
+}
+
+/// OpenAPI v2 without definitions: clients ask for it when v3 does not know a kind, and must then say that nobody does.
+fn openapi_v2(headers: &HeaderMap) -> Result<Answer, Failure> {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    // openapi.v2.Document: swagger = 1, info = 2 { title = 1, version = 2 }, paths = 8, definitions = 9.
+    const DOCUMENT: &[u8] = b"\x0a\x032.0\x12\x10\x0a\x07konzert\x12\x05v1.37\x42\x00\x4a\x00";
+    let accept = headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if accept.contains(PROTOBUF) {
+        return Ok(respond::with_type(StatusCode::OK, PROTOBUF, ResponseBody::whole(DOCUMENT)));
+    }
+    require_json(headers)?;
+    let document = json!({"swagger": "2.0", "info": {"title": "konzert", "version": "v1.37"}, "paths": {}, "definitions": {}});
+    Ok(respond::value(StatusCode::OK, &document)?)
 }
 
 fn other(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
@@ -152,7 +167,7 @@ fn one_check(app: &App, name: &str) -> Result<Answer, Failure> {
 fn root(app: &App) -> serde_json::Value {
     let documents = app.registry.served().documents();
     let mut paths: Vec<&str> = documents.paths().collect();
-    paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]);
+    paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]);
     paths.sort_unstable();
     json!({ "paths": paths })
 }

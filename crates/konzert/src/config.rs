@@ -90,7 +90,8 @@ pub(crate) async fn client(global: &Global) -> Result<kube::Client, Failure> {
     let config = match file {
         Some(file) => {
             let read = kube::config::Kubeconfig::read_from(&file).map_err(|e| {
-                Failure::failed(e).into_usage().hint(format!("is {} a kubeconfig?", file.display()))
+                let error = anyhow::Error::from(e).context(format!("kubeconfig {}", file.display()));
+                Failure::failed(error).into_usage().hint("give a kubeconfig, or leave --kubeconfig away")
             })?;
             kube::Config::from_custom_kubeconfig(read, &options).await
         }

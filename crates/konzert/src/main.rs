@@ -73,6 +73,9 @@ fn run(cli: Cli, printer: &Printer) -> Outcome {
     {
         return quickstart::sandbox::run(&cli.global, args, printer);
     }
+    if matches!(cli.verb, Verb::Quickstart(_)) {
+        quickstart::sandbox::receive_signals()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(32)

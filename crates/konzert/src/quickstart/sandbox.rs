@@ -76,6 +76,11 @@ fn handled_signals() -> SigSet {
     set
 }
 
+/// The init blocks the signals that it waits for, and a child inherits what is blocked. Called before there are threads.
+pub(crate) fn receive_signals() -> Result<(), Failure> {
+    Ok(handled_signals().thread_unblock()?)
+}
+
 /// Waits for the child; a first signal asks it to end, a second one ends it.
 fn supervise(child: &mut Child, signals: &SigSet) -> Result<ExitStatus, Failure> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);

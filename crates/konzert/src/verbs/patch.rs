@@ -18,9 +18,8 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
 
 pub(crate) async fn run(global: &Global, args: Patch, printer: &Printer) -> Outcome {
-    let client = config::client(global).await?;
     if let Some(command) = args.command {
-        return steer(client, command, printer).await;
+        return steer(config::client(global).await?, command, printer).await;
     }
     if args.advisories.is_empty() && args.severity.is_none() {
         return Err(Failure::usage(
@@ -28,6 +27,7 @@ pub(crate) async fn run(global: &Global, args: Patch, printer: &Printer) -> Outc
             "name an advisory, or a --severity: `konzert patch CVE-2026-1234 --plan`",
         ));
     }
+    let client = config::client(global).await?;
     let request = PatchRequest {
         advisories: args.advisories,
         severity: args.severity.map(severity),
