@@ -45,11 +45,13 @@ pub(crate) fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Fai
 
 /// OpenAPI v2 without definitions: clients ask for it when v3 does not know a kind, and must then say that nobody does.
 fn openapi_v2(headers: &HeaderMap) -> Result<Answer, Failure> {
-    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    // `@` has no place in a media type (RFC 9110, token), and clients refuse to parse it in an answer.
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
     // openapi.v2.Document: swagger = 1, info = 2 { title = 1, version = 2 }, paths = 8, definitions = 9.
     const DOCUMENT: &[u8] = b"\x0a\x032.0\x12\x10\x0a\x07konzert\x12\x05v1.37\x42\x00\x4a\x00";
     let accept = headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if accept.contains(PROTOBUF) {
+    if accept.contains(ASKED) || accept.contains(PROTOBUF) {
         return Ok(respond::with_type(StatusCode::OK, PROTOBUF, ResponseBody::whole(DOCUMENT)));
     }
     require_json(headers)?;
