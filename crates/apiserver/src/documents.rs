@@ -43,7 +43,7 @@ pub(crate) fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Fai
     }
 }
 
-/// OpenAPI v2 without definitions: clients ask for it when v3 does not know a kind, and must then say that nobody does.
+/// `OpenAPI` v2 without definitions: clients ask for it when v3 does not know a kind, and must then say that nobody does.
 fn openapi_v2(headers: &HeaderMap) -> Result<Answer, Failure> {
     const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     // `@` has no place in a media type (RFC 9110, token), and clients refuse to parse it in an answer.

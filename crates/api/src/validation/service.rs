@@ -42,8 +42,9 @@ pub(crate) fn validate(service: &Value) -> Vec<FieldError> {
         other => ip(other, "spec.clusterIPs[0]", &mut errors),
     }
     let affinity = text(spec, "sessionAffinity");
-    if !matches!(affinity, "None" | "ClientIP") {
-        errors.push(FieldError::not_supported("spec.sessionAffinity", affinity, &["ClientIP", "None"]));
+    // The node does not keep clients on an endpoint; taking the field in silence would change what it means.
+    if affinity != "None" {
+        errors.push(FieldError::not_supported("spec.sessionAffinity", affinity, &["None"]));
     }
     meta::labels(spec.get("selector"), "spec.selector", &mut errors);
     for (index, address) in list(spec, "externalIPs").iter().enumerate() {
