@@ -13,7 +13,7 @@ use crate::clients;
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut skipped = Vec::new();
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root).args(["test", "--workspace"]);
+    command.current_dir(root).args(["test", "--workspace", "--no-fail-fast"]);
     match clients::kubectl(root) {
         Ok(path) => {
             command.env("KONZERT_KUBECTL", path);

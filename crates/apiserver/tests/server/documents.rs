@@ -86,7 +86,16 @@ async fn openapi() {
     let unhashed = server.get("/openapi/v3/apis/apps/v1").await;
     assert_eq!(unhashed.header("cache-control"), "");
     server.get("/openapi/v3/apis/nowhere/v1").await.expect(404);
-    server.get("/openapi/v2").await.expect(404);
+    // Version 2 knows no definitions, so that a client says "no matches for kind" rather than "failed to download".
+    let old = server.get("/openapi/v2").await.expect(200);
+    assert_eq!(
+        (old["swagger"].as_str(), old["definitions"].as_object().map(serde_json::Map::len)),
+        (Some("2.0"), Some(0))
+    );
+    let accept = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
+    let binary = server.call("GET", "/openapi/v2", &accept, Vec::new()).await;
+    assert_eq!(binary.header("content-type"), "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+    assert!(binary.body.starts_with(b"\x0a\x032.0\x12\x10"), "swagger, then 16 bytes of info");
 }
 
 #[tokio::test]
