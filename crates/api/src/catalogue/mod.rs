@@ -187,8 +187,6 @@ pub struct KindRow {
     pub subresources: &'static [Subresource],
     /// Which changes bump `metadata.generation`.
     pub generation: GenerationRule,
-    /// Checks that every known field has its type; the text says which has not.
-    pub decode_fn: fn(&Value) -> Result<(), String>,
     /// Fills in what was left out. Idempotent.
     pub default_fn: fn(&mut Value),
     /// What is wrong with an object, without its metadata.
