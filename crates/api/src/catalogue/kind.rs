@@ -183,11 +183,11 @@ impl Kind {
         }
     }
 
-    /// Fills in what was left out, after `null` members were removed. Idempotent.
+    /// Fills in what was left out, after the object was brought into normal form. Idempotent.
     pub fn default(&self, object: &mut Value) {
         match self {
             Self::Builtin(row) => {
-                meta::strip_nulls(object);
+                crate::schema::normalize(&row.gvk, object);
                 (row.default_fn)(object);
             }
             Self::Custom(custom) => custom.default(object),
