@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -20,7 +21,7 @@ use crate::store::{Round, key, value};
 use crate::support::netns::NetNs;
 use crate::support::process::{self, Running};
 
-const CLIENTS: &str = "127.0.0.1:2379";
+pub(crate) const CLIENTS: &str = "127.0.0.1:2379";
 const PEERS: &str = "http://127.0.0.1:2380";
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,7 +29,7 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Etcd {
     /// Name and version.
     pub(crate) name: String,
-    net: NetNs,
+    pub(crate) net: Arc<NetNs>,
     running: Running,
     /// Removed after the process has ended, because fields are dropped in this order.
     _dir: tempfile::TempDir,
@@ -54,11 +55,16 @@ impl Etcd {
             command.args([flag, url]);
         }
         command.arg("--initial-cluster").arg(format!("default={PEERS}"));
-        let net = NetNs::new();
+        let net = Arc::new(NetNs::new());
         let running = process::start(command, Some(&net), "");
         let mut etcd = Self { name, net, running, _dir: dir };
         etcd.wait_healthy()?;
         Ok(etcd)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.running.pid()
     }
 
     fn wait_healthy(&mut self) -> anyhow::Result<()> {

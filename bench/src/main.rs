@@ -2,9 +2,10 @@
 //!
 //! Does not judge: it prints medians, what the peer needed for the same, and what the machine is. A figure that was not
 //! measured in this run is marked as published. Peers come from the environment: `KONZERT_BENCH_ETCD` (path of an etcd),
-//! `KONZERT_BENCH_KUBECONFIG` (a Kubernetes) and `KONZERT_BENCH_IMAGE` (an image that this Kubernetes has).
+//! `KONZERT_BENCH_KUBE_APISERVER` (path of a kube-apiserver), `KONZERT_BENCH_KUBECONFIG` (a Kubernetes) and `KONZERT_BENCH_IMAGE` (an image that this Kubernetes has).
 #![forbid(unsafe_code)]
 
+mod api;
 mod etcd;
 mod idle;
 mod machine;
@@ -37,6 +38,31 @@ struct Cli {
 enum What {
     /// Start-up, idle cost, pods, store
     Engine(Engine),
+    /// The API under load, beside a kube-apiserver where the environment names one
+    Api(Api),
+}
+
+/// What of the API is measured.
+#[derive(Clone, Debug, Args)]
+struct Api {
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The konzert to measure [default: built from this workspace, in the profile of the bench]
+    #[arg(long, value_name = "FILE")]
+    konzert: Option<PathBuf>,
+    /// How many objects are created, listed and deleted
+    #[arg(long, default_value_t = 5000)]
+    objects: usize,
+    /// How long gets, lists, patches and watches go on
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How many watchers there are
+    #[arg(long, default_value_t = 1000)]
+    watchers: usize,
+    /// How many updates a second they see
+    #[arg(long, default_value_t = 100)]
+    updates: u64,
 }
 
 /// What of the engine is measured, and how often.
@@ -89,10 +115,13 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    let Cli { what: What::Engine(args) } = Cli::parse();
-    match engine(&args) {
+    let (output, measured) = match Cli::parse().what {
+        What::Engine(args) => (args.output, engine(&args)),
+        What::Api(args) => (args.output, api(&args)),
+    };
+    match measured {
         Ok(report) => {
-            print(&match args.output {
+            print(&match output {
                 Format::Table => report.table(),
                 Format::Json => report.json(),
             });
@@ -101,7 +130,7 @@ fn main() -> ExitCode {
         Err(error) => {
             note(&format!("error: {error:#}"));
             note(
-                "hint: run it as root, on a machine that can run `konzert up`; `bench engine --help` lists what can be set",
+                "hint: run it as root, on a machine that can run `konzert up`; `bench engine --help` and `bench api --help` list what can be set",
             );
             ExitCode::from(2)
         }
@@ -119,14 +148,34 @@ fn note(line: &str) {
     eprintln!("{line}");
 }
 
-fn engine(args: &Engine) -> anyhow::Result<Report> {
+/// The program to measure.
+fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the bench needs root: it runs engines with real containers");
     }
-    let program = match &args.konzert {
-        Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
-        None => build()?,
-    };
+    match named {
+        Some(path) => path.canonicalize().with_context(|| path.display().to_string()),
+        None => build(),
+    }
+}
+
+fn api(args: &Api) -> anyhow::Result<Report> {
+    let program = program(args.konzert.as_ref())?;
+    let mut report = Report::new(machine::describe(), &program);
+    report.extend(api::measure(
+        &program,
+        api::Extent {
+            objects: args.objects,
+            lasting: std::time::Duration::from_secs(args.seconds),
+            watchers: args.watchers,
+            updates: args.updates,
+        },
+    )?);
+    Ok(report)
+}
+
+fn engine(args: &Engine) -> anyhow::Result<Report> {
+    let program = program(args.konzert.as_ref())?;
     let mut report = Report::new(machine::describe(), &program);
     let wanted = |part| args.only.contains(&part);
     if wanted(Part::Startup) {

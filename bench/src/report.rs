@@ -21,7 +21,7 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     /// Stable name for programs.
-    id: &'static str,
+    id: String,
     what: String,
     unit: &'static str,
     value: f64,
@@ -61,12 +61,26 @@ impl Peer {
 }
 
 impl Row {
-    pub(crate) fn one(id: &'static str, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { id, what: what.into(), unit, value, p95: None, samples: 1, peer: None, note: String::new() }
+    pub(crate) fn one(
+        id: impl Into<String>,
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            what: what.into(),
+            unit,
+            value,
+            p95: None,
+            samples: 1,
+            peer: None,
+            note: String::new(),
+        }
     }
 
     pub(crate) fn of(
-        id: &'static str,
+        id: impl Into<String>,
         what: impl Into<String>,
         samples: &Samples,
         unit: &'static str,
