@@ -14,11 +14,12 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut skipped = Vec::new();
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root).args(["test", "--workspace", "--no-fail-fast"]);
-    match clients::kubectl(root) {
-        Ok(path) => {
-            command.env("KONZERT_KUBECTL", path);
+    match clients::all(root) {
+        Ok(clients) => {
+            command.env("KONZERT_KUBECTL", clients::newest_kubectl(&clients));
+            command.env("KONZERT_CLIENTS", clients);
         }
-        Err(error) => skipped.push(format!("tests with the real kubectl: {error:#}")),
+        Err(error) => skipped.push(format!("tests with the real kubectl and Helm: {error:#}")),
     }
     if !is_root() {
         skipped.push("tests with real containers, networks and mounts: they need root".to_owned());

@@ -58,7 +58,8 @@ impl Processes {
         for (flag, value) in [
             ("etcd-servers", format!("http://{CLIENTS}")),
             ("bind-address", "127.0.0.1".to_owned()),
-            ("advertise-address", "127.0.0.1".to_owned()),
+            ("advertise-address", "192.0.2.1".to_owned()),
+            ("endpoint-reconciler-type", "none".to_owned()),
             ("secure-port", "6443".to_owned()),
             ("client-ca-file", at("ca.crt")),
             ("tls-cert-file", at("server.crt")),
