@@ -10,7 +10,7 @@ const SYSTEM_PREFIX: &str = "system-";
 /// The highest priority that users may give; above it is the system's own.
 const USER_MAX: i64 = 1_000_000_000;
 /// The classes that every cluster has: name, value, what for.
-pub(crate) const SYSTEM_CLASSES: &[(&str, i64, &str)] = &[
+pub const SYSTEM_CLASSES: &[(&str, i64, &str)] = &[
     (
         "system-node-critical",
         2_000_001_000,
