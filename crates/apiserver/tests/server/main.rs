@@ -1,6 +1,7 @@
 //! The API server as clients see it: a real store in a temporary directory, the in-process client, and TLS.
 #![allow(clippy::unwrap_used, reason = "this is all test code; a panic is the report")]
 
+mod classes;
 mod crud;
 mod custom;
 mod deletion;
@@ -10,6 +11,7 @@ mod services;
 mod shapes;
 mod subresources;
 mod support;
+mod system;
 mod tls;
 mod watching;
 mod writing;
