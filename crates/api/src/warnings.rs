@@ -23,7 +23,10 @@ pub(crate) fn not_evaluated(new: &Value, _old: Option<&Value>) -> Vec<String> {
 }
 
 pub(crate) fn network_policy(_new: &Value, _old: Option<&Value>) -> Vec<String> {
-    vec!["NetworkPolicy is stored and not enforced by this server: all traffic of the pods is let through".to_owned()]
+    vec![
+        "NetworkPolicy is stored and not enforced by this server: all traffic of the pods is let through"
+            .to_owned(),
+    ]
 }
 
 pub(crate) fn priority_class(_new: &Value, _old: Option<&Value>) -> Vec<String> {
@@ -36,7 +39,8 @@ pub(crate) fn priority_class(_new: &Value, _old: Option<&Value>) -> Vec<String> 
 
 pub(crate) fn runtime_class(new: &Value, _old: Option<&Value>) -> Vec<String> {
     let mut all = vec![
-        "the node of this server has one runtime: pods that name a RuntimeClass are not started on it".to_owned(),
+        "the node of this server has one runtime: pods that name a RuntimeClass are not started on it"
+            .to_owned(),
     ];
     let labels = new.pointer("/scheduling/nodeSelector").and_then(Value::as_object);
     for key in labels.into_iter().flatten().map(|(key, _)| key) {
@@ -74,7 +78,8 @@ pub(crate) fn endpoint_slice(new: &Value, _old: Option<&Value>) -> Vec<String> {
 
 pub(crate) fn storage_class(new: &Value, _old: Option<&Value>) -> Vec<String> {
     let mut all = Vec::new();
-    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     for (i, term) in list(new, "allowedTopologies").iter().enumerate() {
         for (j, expression) in list(term, "matchLabelExpressions").iter().enumerate() {
             let key = expression.get("key").and_then(Value::as_str).unwrap_or_default();

@@ -69,12 +69,7 @@ async fn service_account(registry: &Registry, namespace: &str) -> Result<(), Api
     registry.ensure(&place, object).await.map(drop).map_err(failed(what))
 }
 
-fn place(
-    registry: &Registry,
-    group: &str,
-    plural: &str,
-    namespace: Option<&str>,
-) -> Result<Place, ApiError> {
+fn place(registry: &Registry, group: &str, plural: &str, namespace: Option<&str>) -> Result<Place, ApiError> {
     registry.served().place(group, "v1", plural, namespace).ok_or_else(ApiError::no_such_resource)
 }
 

@@ -24,10 +24,10 @@ pub(crate) mod runtimeclass;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod storageclass;
-pub(crate) mod volumeattachment;
-pub(crate) mod webhookconfiguration;
 #[cfg(test)]
 mod tests;
+pub(crate) mod volumeattachment;
+pub(crate) mod webhookconfiguration;
 
 use serde_json::{Map, Value, json};
 

@@ -2,8 +2,8 @@
 //! from their own definitions.
 
 use k8s_openapi::api::{
-    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, networking, node, policy, scheduling,
-    storage,
+    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, networking, node, policy,
+    scheduling, storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;

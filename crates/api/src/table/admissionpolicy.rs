@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{AGE, Column, NAME, age, items, name, text};
 use crate::selector::LabelSelector;
 
-const PARAM_KIND: Column = Column::new("ParamKind", "string", "Kind of the objects that parametrize the policy.");
+const PARAM_KIND: Column =
+    Column::new("ParamKind", "string", "Kind of the objects that parametrize the policy.");
 
 pub(crate) const VALIDATING: &[Column] =
     &[NAME, Column::new("Validations", "integer", "How many rules the policy has."), PARAM_KIND, AGE];

@@ -33,8 +33,10 @@ pub(crate) fn cells(ingress: &Value, now: Timestamp) -> Vec<Value> {
 
 fn hosts(ingress: &Value) -> String {
     let rules = items(ingress, "/spec/rules").len();
-    let all: Vec<&str> =
-        items(ingress, "/spec/rules").map(|rule| text(rule, "/host")).filter(|host| !host.is_empty()).collect();
+    let all: Vec<&str> = items(ingress, "/spec/rules")
+        .map(|rule| text(rule, "/host"))
+        .filter(|host| !host.is_empty())
+        .collect();
     let shown = all[..all.len().min(HOSTS_SHOWN)].join(",");
     match all.len() {
         0 => "*".to_owned(),

@@ -30,11 +30,11 @@ pub(crate) mod service;
 pub(crate) mod serviceaccount;
 pub(crate) mod servicecidr;
 pub(crate) mod storageclass;
+#[cfg(test)]
+mod tests;
 pub(crate) mod volumeattachment;
 pub(crate) mod volumeattributesclass;
 pub(crate) mod webhookconfiguration;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 

@@ -70,7 +70,9 @@ fn sloppy_v4(text: &str) -> Option<Ipv4Addr> {
     let [a, b, c, d] = parts.as_slice() else { return None };
     let octet = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| part.trim_start_matches('0')).and_then(|n| if n.is_empty() { Some(0) } else { n.parse().ok() })
+        digits
+            .then(|| part.trim_start_matches('0'))
+            .and_then(|n| if n.is_empty() { Some(0) } else { n.parse().ok() })
     };
     Some(Ipv4Addr::new(octet(a)?, octet(b)?, octet(c)?, octet(d)?))
 }
@@ -102,7 +104,8 @@ pub(super) fn parse_cidr(text: &str, form: Form) -> Result<Cidr, String> {
     let strict = address.parse::<IpAddr>().ok();
     let found = strict.or(sloppy).ok_or_else(none)?;
     let digits = !prefix.is_empty() && prefix.len() <= 8 && prefix.bytes().all(|b| b.is_ascii_digit());
-    let length: u32 = if digits { prefix.parse().map_err(|_not_a_number| none())? } else { return Err(none()) };
+    let length: u32 =
+        if digits { prefix.parse().map_err(|_not_a_number| none())? } else { return Err(none()) };
     if length > Cidr::bits(found).1 {
         return Err(none());
     }

@@ -20,13 +20,7 @@ const NOT_FOUND_ACTIONS: &[&str] = &["Deny", "Allow"];
 const CONDITIONS_MAX: usize = 64;
 
 /// A member that is one of an enumeration when it is there; empty is not.
-pub(super) fn choice(
-    object: &Value,
-    key: &str,
-    allowed: &[&str],
-    path: &Path,
-    errors: &mut Vec<FieldError>,
-) {
+pub(super) fn choice(object: &Value, key: &str, allowed: &[&str], path: &Path, errors: &mut Vec<FieldError>) {
     if let Some(found) = object.get(key).and_then(Value::as_str)
         && !allowed.contains(&found)
     {

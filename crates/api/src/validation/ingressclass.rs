@@ -27,8 +27,7 @@ pub(crate) fn validate(class: &Value) -> Vec<FieldError> {
 }
 
 fn domain_prefixed_path(controller: &str, path: &Path, errors: &mut Vec<FieldError>) {
-    const SENTENCE: &str =
-        "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+    const SENTENCE: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
     let (host, rest) = controller.split_once('/').unwrap_or((controller, ""));
     if host.is_empty() || rest.is_empty() {
         let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";

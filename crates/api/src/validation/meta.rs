@@ -226,7 +226,8 @@ fn managed_fields(value: Option<&Value>, errors: &mut Vec<FieldError>) {
 /// Checks what an update may not change in `metadata`. The server-owned members were carried over before.
 pub fn object_meta_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let fixed = ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+    let fixed =
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
     for key in fixed {
         let at =
             |object: &Value| object.get("metadata").and_then(|m| m.get(key)).cloned().unwrap_or_default();

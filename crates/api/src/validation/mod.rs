@@ -43,12 +43,12 @@ pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod servicecidr;
 pub(crate) mod storageclass;
+#[cfg(test)]
+mod tests;
 pub(crate) mod validatingadmissionpolicy;
 pub(crate) mod volumeattachment;
 pub(crate) mod volumeattributesclass;
 pub(crate) mod webhookconfiguration;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 

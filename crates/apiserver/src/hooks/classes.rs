@@ -176,11 +176,7 @@ fn runtime(write: &Write<'_>, spec: &mut Map<String, Value>) -> Result<(), ApiEr
 }
 
 /// Nodes and tolerations of the runtime class are added to those of the pod.
-fn schedule(
-    write: &Write<'_>,
-    scheduling: &Value,
-    spec: &mut Map<String, Value>,
-) -> Result<(), ApiError> {
+fn schedule(write: &Write<'_>, scheduling: &Value, spec: &mut Map<String, Value>) -> Result<(), ApiError> {
     if let Some(wanted) = scheduling.get("nodeSelector").and_then(Value::as_object)
         && let Some(selector) = spec.entry("nodeSelector").or_insert_with(|| json!({})).as_object_mut()
     {
@@ -208,11 +204,7 @@ fn schedule(
 }
 
 /// Name of the newest class that is marked as the default.
-fn default_class(
-    write: &Write<'_>,
-    kind: (&str, &str),
-    marks: &[&str],
-) -> Result<Option<String>, ApiError> {
+fn default_class(write: &Write<'_>, kind: (&str, &str), marks: &[&str]) -> Result<Option<String>, ApiError> {
     let marked = |class: &Value| marks.iter().any(|mark| meta::annotation(class, mark) == Some("true"));
     let mut classes: Vec<Value> = all(write, kind)?.into_iter().filter(marked).collect();
     classes.sort_by(|a, b| {

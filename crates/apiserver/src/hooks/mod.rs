@@ -148,12 +148,7 @@ static TABLE: &[KindHooks] = &[
         deletion: DeletionRules { default_propagation: Propagation::Orphan, ..DEFAULT_DELETION },
         ..DEFAULT
     },
-    KindHooks {
-        group: "networking.k8s.io",
-        plural: "ingresses",
-        admit: classes::admit_ingress,
-        ..DEFAULT
-    },
+    KindHooks { group: "networking.k8s.io", plural: "ingresses", admit: classes::admit_ingress, ..DEFAULT },
     KindHooks {
         group: "scheduling.k8s.io",
         plural: "priorityclasses",

@@ -33,9 +33,7 @@ async fn priorities() {
         "pods \"p\" is forbidden: no PriorityClass with name none was found"
     );
 
-    let class = |name: &str, value: i64, default: bool| {
-        json!({ "metadata": { "name": name }, "value": value, "globalDefault": default, "preemptionPolicy": "Never" })
-    };
+    let class = |name: &str, value: i64, default: bool| json!({ "metadata": { "name": name }, "value": value, "globalDefault": default, "preemptionPolicy": "Never" });
     server.post(PRIORITIES, &class("usual", 10, true)).await.expect(201);
     let second = server.post(PRIORITIES, &class("second", 11, true)).await.expect(403);
     assert_eq!(
@@ -51,7 +49,10 @@ async fn priorities() {
     server.patch(&format!("{PRIORITIES}/usual"), "merge", &mark).await.expect(200);
 
     let usual = server.post(PODS, &pod("usual")).await.expect(201);
-    assert_eq!((&usual["spec"]["priority"], &usual["spec"]["priorityClassName"]), (&json!(10), &json!("usual")));
+    assert_eq!(
+        (&usual["spec"]["priority"], &usual["spec"]["priorityClassName"]),
+        (&json!(10), &json!("usual"))
+    );
     assert_eq!(usual["spec"]["preemptionPolicy"], "Never");
     assert_eq!(
         refused(&server, json!({ "priority": 3 })).await,
@@ -59,7 +60,8 @@ async fn priorities() {
          admission controller computed 10 from the given PriorityClass name"
     );
     assert_eq!(
-        refused(&server, json!({ "priorityClassName": "other", "preemptionPolicy": "PreemptLowerPriority" })).await,
+        refused(&server, json!({ "priorityClassName": "other", "preemptionPolicy": "PreemptLowerPriority" }))
+            .await,
         "pods \"p\" is forbidden: the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided in \
          pod spec; priority admission controller computed Never from the given PriorityClass name"
     );
@@ -90,7 +92,11 @@ async fn runtimes() {
     let clash = json!({ "runtimeClassName": "vm", "nodeSelector": { "vm": "no" } });
     assert!(refused(&server, clash).await.ends_with("pod.spec.nodeSelector[vm] = no"));
     let other = json!({ "runtimeClassName": "vm", "overhead": { "cpu": "1" } });
-    assert!(refused(&server, other).await.contains("Pod's Overhead doesn't match RuntimeClass's defined Overhead"));
+    assert!(
+        refused(&server, other)
+            .await
+            .contains("Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+    );
     let none = json!({ "overhead": { "cpu": "1" } });
     assert!(refused(&server, none).await.contains("without corresponding RuntimeClass defined Overhead"));
 }

@@ -7,6 +7,7 @@ mod custom;
 mod deletion;
 mod documents;
 mod listing;
+mod samples;
 mod services;
 mod shapes;
 mod subresources;

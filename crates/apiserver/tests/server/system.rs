@@ -74,7 +74,8 @@ async fn every_group_version_is_an_api_service() {
     assert_eq!((&condition["type"], &condition["status"]), (&json!("Available"), &json!("True")));
     assert_eq!(condition["reason"], "Local");
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    let table = server.call("GET", &format!("{API_SERVICES}/v1.apps"), &[("accept", accept)], Vec::new()).await;
+    let table =
+        server.call("GET", &format!("{API_SERVICES}/v1.apps"), &[("accept", accept)], Vec::new()).await;
     let cells = &table.expect(200)["rows"][0]["cells"];
     assert_eq!((&cells[0], &cells[1], &cells[2]), (&json!("v1.apps"), &json!("Local"), &json!("True")));
 
@@ -86,13 +87,21 @@ async fn every_group_version_is_an_api_service() {
         },
     });
     let refused = server.post(API_SERVICES, &remote).await.expect(422);
-    assert!(refused["message"].as_str().unwrap().contains("spec.service: Forbidden: aggregation is not served"), "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("spec.service: Forbidden: aggregation is not served"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
 async fn custom_groups_come_and_go() {
     let server = server().await;
-    let mut events = server.watch(&format!("{API_SERVICES}?watch=true&fieldSelector=metadata.name%3Dv1.example.com"), "application/json").await;
+    let mut events = server
+        .watch(
+            &format!("{API_SERVICES}?watch=true&fieldSelector=metadata.name%3Dv1.example.com"),
+            "application/json",
+        )
+        .await;
     let definition = json!({
         "metadata": { "name": "things.example.com" },
         "spec": {
@@ -122,7 +131,10 @@ async fn what_is_only_stored_is_accepted_with_a_warning() {
     });
     let created = server.post(hooks, &configuration).await;
     let warning = created.header("warning").to_owned();
-    assert!(warning.contains("ValidatingWebhookConfiguration is stored and not evaluated by this server"), "{warning}");
+    assert!(
+        warning.contains("ValidatingWebhookConfiguration is stored and not evaluated by this server"),
+        "{warning}"
+    );
     let created = created.expect(201);
     assert_eq!(created["webhooks"][0]["failurePolicy"], "Fail");
     assert_eq!(created["webhooks"][0]["clientConfig"]["service"]["port"], 443);
@@ -133,7 +145,10 @@ async fn what_is_only_stored_is_accepted_with_a_warning() {
     let patched = server.patch(&path, "strategic", &patch).await;
     assert!(patched.header("warning").contains("not evaluated"));
     let mut next = patched.expect(200);
-    assert_eq!((&next["metadata"]["generation"], &next["webhooks"][0]["timeoutSeconds"]), (&json!(2), &json!(5)));
+    assert_eq!(
+        (&next["metadata"]["generation"], &next["webhooks"][0]["timeoutSeconds"]),
+        (&json!(2), &json!(5))
+    );
     next["metadata"]["labels"] = json!({ "a": "b" });
     let put = server.put(&path, &next).await;
     assert!(put.header("warning").contains("not evaluated"));
@@ -146,7 +161,12 @@ async fn what_is_only_stored_is_accepted_with_a_warning() {
     let created = server.post(path, &policy).await;
     assert!(created.header("warning").contains("not enforced"));
     assert_eq!(created.expect(201)["spec"]["policyTypes"], json!(["Ingress"]));
-    let bad = server.post(path, &json!({ "metadata": { "name": "x" }, "spec": { "podSelector": {}, "policyTypes": ["No"] } })).await;
+    let bad = server
+        .post(
+            path,
+            &json!({ "metadata": { "name": "x" }, "spec": { "podSelector": {}, "policyTypes": ["No"] } }),
+        )
+        .await;
     assert_eq!(bad.header("warning"), "", "what is refused needs no warning");
     bad.expect(422);
 }
@@ -168,7 +188,9 @@ async fn status_of_the_new_kinds_has_a_path_of_its_own() {
     assert_eq!(patched["metadata"]["generation"], 1);
     let wrong = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "nowhere" }] } } });
     server.patch(&format!("{ingresses}/i/status"), "merge", &wrong).await.expect(422);
-    for path in ["/apis/storage.k8s.io/v1/csinodes/n/status", "/apis/storage.k8s.io/v1/storageclasses/n/status"] {
+    for path in
+        ["/apis/storage.k8s.io/v1/csinodes/n/status", "/apis/storage.k8s.io/v1/storageclasses/n/status"]
+    {
         server.get(path).await.expect(404);
     }
 }

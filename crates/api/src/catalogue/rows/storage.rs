@@ -89,6 +89,10 @@ fn volume_attributes_class() -> KindRow {
         validate_update: validation::volumeattributesclass::validate_update,
         columns: table::volumeattributesclass::COLUMNS,
         cells: table::volumeattributesclass::cells,
-        ..base(Gvk::fixed(GROUP, "v1", "VolumeAttributesClass"), "volumeattributesclasses", "volumeattributesclass")
+        ..base(
+            Gvk::fixed(GROUP, "v1", "VolumeAttributesClass"),
+            "volumeattributesclasses",
+            "volumeattributesclass",
+        )
     }
 }
