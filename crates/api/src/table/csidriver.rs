@@ -21,13 +21,10 @@ pub(crate) fn cells(driver: &Value, now: Timestamp) -> Vec<Value> {
         json!(driver.pointer(pointer).and_then(Value::as_bool).unwrap_or(missing))
     };
     let modes: Vec<&str> = items(driver, "/spec/volumeLifecycleModes").filter_map(Value::as_str).collect();
-    let tokens = match driver.pointer("/spec/tokenRequests") {
-        None => "<unset>".to_owned(),
-        Some(_) => {
-            let requests = items(driver, "/spec/tokenRequests").map(|request| text(request, "/audience"));
-            requests.collect::<Vec<_>>().join(",")
-        }
-    };
+    let audiences = items(driver, "/spec/tokenRequests").map(|request| text(request, "/audience"));
+    let audiences = audiences.collect::<Vec<_>>().join(",");
+    let asks = driver.pointer("/spec/tokenRequests").is_some();
+    let tokens = if asks { audiences.as_str() } else { "<unset>" };
     vec![
         name(driver),
         flag("/spec/attachRequired", true),

@@ -51,23 +51,34 @@ fn validate_endpoint(endpoint: &Value, kind: &str, path: &Path, errors: &mut Vec
     if let Some(name) = endpoint.get("hostname").and_then(Value::as_str) {
         path.child("hostname").each(name, names::dns1123_label(name), errors);
     }
-    let checks: [(&str, fn(&str) -> Vec<String>); 2] =
-        [("forZones", names::label_value), ("forNodes", names::dns1123_subdomain)];
-    for (key, check) in checks {
-        let (hints, path) = (list(&endpoint["hints"], key), path.child("hints").child(key));
-        if hints.len() > HINTS_MAX {
-            errors.push(path.too_many(hints.len(), HINTS_MAX));
-            return;
-        }
-        let mut seen = BTreeSet::new();
-        for (index, hint) in hints.iter().enumerate() {
-            let (name, path) = (text(hint, "name"), path.index(index).child("name"));
-            if !seen.insert(name) {
-                errors.push(path.duplicate(name));
-            }
-            path.each(name, check(name), errors);
-        }
+    let zones = hints(endpoint, "forZones", names::label_value, path, errors);
+    if zones {
+        hints(endpoint, "forNodes", names::dns1123_subdomain, path, errors);
     }
+}
+
+/// For whom an endpoint is meant. `false`: there are too many to go on.
+fn hints(
+    endpoint: &Value,
+    key: &str,
+    check: fn(&str) -> Vec<String>,
+    path: &Path,
+    errors: &mut Vec<FieldError>,
+) -> bool {
+    let (hints, path) = (list(&endpoint["hints"], key), path.child("hints").child(key));
+    if hints.len() > HINTS_MAX {
+        errors.push(path.too_many(hints.len(), HINTS_MAX));
+        return false;
+    }
+    let mut seen = BTreeSet::new();
+    for (index, hint) in hints.iter().enumerate() {
+        let (name, path) = (text(hint, "name"), path.index(index).child("name"));
+        if !seen.insert(name) {
+            errors.push(path.duplicate(name));
+        }
+        path.each(name, check(name), errors);
+    }
+    true
 }
 
 fn addresses(endpoint: &Value, kind: &str, path: &Path, errors: &mut Vec<FieldError>) {

@@ -41,12 +41,11 @@ fn validate_mutation(mutation: &Value, path: &Path, errors: &mut Vec<FieldError>
         }
     };
     let kind = text(mutation, "patchType");
-    match mutation.get(wanted) {
-        Some(patch) => admission::expression(patch, "expression", "", &path.child(wanted), errors),
-        None => {
-            let detail = format!("must be specified when patchType is {kind}");
-            errors.push(path.child(wanted).required(&detail));
-        }
+    if let Some(patch) = mutation.get(wanted) {
+        admission::expression(patch, "expression", "", &path.child(wanted), errors);
+    } else {
+        let detail = format!("must be specified when patchType is {kind}");
+        errors.push(path.child(wanted).required(&detail));
     }
     if mutation.get(other).is_some() {
         let detail = format!("must not be specified when patchType is {kind}");

@@ -134,6 +134,7 @@ fn constraints() -> Value {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a flat table")]
 fn validating_policies() {
     let policy = json!({
         "metadata": {"name": "p"},

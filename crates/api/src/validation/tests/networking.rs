@@ -184,6 +184,7 @@ fn ingress_classes() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a flat table")]
 fn network_policies() {
     let good = json!({
         "metadata": {"name": "n", "namespace": "d"},

@@ -74,6 +74,7 @@ fn classes() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a flat table")]
 fn drivers_and_nodes() {
     let driver = json!({"metadata": {"name": "d.example.com"}, "spec": {}});
     check(
