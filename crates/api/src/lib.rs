@@ -22,5 +22,7 @@ pub mod status;
 pub mod table;
 pub mod validation;
 
+mod warnings;
+
 pub use catalogue::{Catalogue, CreateFacts, Gvk, Gvr, Kind, Scope, StorageClass, Subresource};
 pub use status::{ApiError, FieldError, FieldErrorKind, GroupKind, GroupResource};

@@ -13,6 +13,7 @@ use konzert_store::{Page, Revision, Store};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::apiservices;
 use crate::hooks::CLEANUP_FINALIZER;
 use crate::options::{ListOptions, Query};
 use crate::registry::{Definition, DeleteOptions, Mode, Place, Registry, Served};
@@ -25,6 +26,7 @@ pub(crate) async fn follow(registry: Arc<Registry>, mut from: Revision) {
     let prefix = registry.served().definitions_place().prefix();
     let mut cleanups = Cleanups::default();
     cleanups.start(&registry);
+    apiservices::sync(&registry).await;
     loop {
         let Ok(mut watcher) = registry.store.watch(&prefix, from) else {
             from = load(&registry);
@@ -39,6 +41,7 @@ pub(crate) async fn follow(registry: Arc<Registry>, mut from: Revision) {
                     }
                     from = load(&registry);
                     cleanups.start(&registry);
+                    apiservices::sync(&registry).await;
                     if lagged {
                         break;
                     }

@@ -13,6 +13,7 @@
 //! | verbs | `registry` |
 //! | rules of single kinds | `hooks` |
 //! | custom kinds | `definitions` |
+//! | the list of API groups as objects | `apiservices` |
 //! | events that grew old | `expiry` |
 //! | discovery, `OpenAPI`, health, metrics | `documents`, `discovery`, `metrics` |
 //! | stored bytes, shapes, answers | `encode`, `present`, `body`, `respond` |
@@ -23,6 +24,7 @@
 //! Deliberately absent: server-side apply, role-based authorization, admission webhooks, exec and port-forward, aggregation.
 #![forbid(unsafe_code)]
 
+mod apiservices;
 mod auth;
 mod body;
 mod bootstrap;
@@ -111,7 +113,7 @@ impl ApiServer {
         })?;
         let from = definitions::load(&registry);
         let following = AbortOnDrop(tokio::spawn(definitions::follow(registry.clone(), from)));
-        bootstrap::ensure(&registry).await?;
+        bootstrap::ensure(&registry, config.service_cidr).await?;
         tracing::info!(
             data_dir = %config.data_dir.display(),
             revision = %registry.store.revision(),
@@ -136,7 +138,14 @@ impl ApiServer {
         pki: &Pki,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ApiServerError> {
+        let address = listener.local_addr().map_err(ApiServerError::Accept)?;
+        bootstrap::advertise(&self.0.app.registry, address).await?;
         serve::serve(self.0.app.clone(), listener, pki, shutdown).await
+    }
+
+    /// Address of the Service `default/kubernetes`, for the server's certificate.
+    pub fn service_address(&self) -> Ipv4Addr {
+        self.0.app.registry.hooks.services.api_address()
     }
 
     /// Says who serves the logs of pods.

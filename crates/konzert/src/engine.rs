@@ -124,7 +124,7 @@ impl Engine {
         )?;
         let pki = Pki::load_or_create(
             &config.places.data.join("pki"),
-            &[address.ip().to_string(), config.node_name.clone()],
+            &[address.ip().to_string(), config.node_name.clone(), api.service_address().to_string()],
         )?;
         write_kubeconfigs(&config, &pki, address)?;
         let (stop, stopped) = watch::channel(false);

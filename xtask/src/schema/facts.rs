@@ -41,7 +41,6 @@ const fn row(
     Newer { message, field, tag, markers }
 }
 
-/// The last rows are known from JSON only (tag 0): a protobuf value of them is counted as unknown.
 const NEWER: &[Newer] = &[
     row("api.admissionregistration.v1.ApplyConfiguration", "expression", 1, &[]),
     row("api.admissionregistration.v1.JSONPatch", "expression", 1, &[]),
@@ -280,12 +279,12 @@ const NEWER: &[Newer] = &[
     row("api.scheduling.v1alpha3.TopologyConstraint", "key", 1, &[]),
     row("api.scheduling.v1alpha3.WorkloadPodGroupGangSchedulingPolicy", "minCount", 1, &[]),
     row("api.resource.v1.DeviceTaintRule", "spec", 2, &[]),
-    row("api.core.v1.NodeSystemInfo", "runningInUserNamespace", 0, &[]),
-    row("api.resource.v1.DeviceCounterConsumption", "compatibilityGroups", 0, &[]),
-    row("api.resource.v1.DeviceDerivedAttribute", "expression", 0, &[]),
-    row("api.resource.v1.DeviceDerivedAttribute", "name", 0, &[]),
-    row("api.resource.v1.DeviceSubRequest", "derivedAttributes", 0, &[]),
-    row("api.resource.v1.ExactDeviceRequest", "derivedAttributes", 0, &[]),
+    row("api.core.v1.NodeSystemInfo", "runningInUserNamespace", 12, &[]),
+    row("api.resource.v1.DeviceCounterConsumption", "compatibilityGroups", 3, &[("listType", "atomic")]),
+    row("api.resource.v1.DeviceDerivedAttribute", "expression", 2, &[]),
+    row("api.resource.v1.DeviceDerivedAttribute", "name", 1, &[]),
+    row("api.resource.v1.DeviceSubRequest", "derivedAttributes", 8, &[("listType", "atomic")]),
+    row("api.resource.v1.ExactDeviceRequest", "derivedAttributes", 8, &[("listType", "atomic")]),
 ];
 
 const POINTERS: &[(&str, &[&str])] = &[
@@ -404,6 +403,7 @@ const POINTERS: &[(&str, &[&str])] = &[
     ("api.core.v1.NodeFeatures", &["supplementalGroupsPolicy"]),
     ("api.core.v1.NodeRuntimeHandlerFeatures", &["recursiveReadOnlyMounts", "userNamespaces"]),
     ("api.core.v1.NodeSwapStatus", &["capacity"]),
+    ("api.core.v1.NodeSystemInfo", &["runningInUserNamespace"]),
     (
         "api.core.v1.PersistentVolumeClaimSpec",
         &["storageClassName", "volumeMode", "volumeAttributesClassName"],

@@ -208,6 +208,22 @@ impl Kind {
         errors
     }
 
+    /// What is wrong with a new object only. Call [`Kind::validate`] too.
+    pub fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        match self {
+            Self::Builtin(row) => (row.validate_create)(object),
+            Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// What a client should be told about an object that is accepted; `old` is there for an update.
+    pub fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        match self {
+            Self::Builtin(row) => (row.warnings)(object, old),
+            Self::Custom(_) => Vec::new(),
+        }
+    }
+
     /// What is wrong with a change from `old` to `new`, its metadata included. Call [`Kind::validate`] too.
     pub fn validate_update(&self, old: &Value, new: &Value) -> Vec<FieldError> {
         let mut errors = validation::object_meta_update(old, new);

@@ -191,12 +191,17 @@ pub struct KindRow {
     pub default_fn: fn(&mut Value),
     /// What is wrong with an object, without its metadata.
     pub validate: fn(&Value) -> Vec<FieldError>,
+    /// What is wrong with a new object only.
+    pub validate_create: fn(&Value) -> Vec<FieldError>,
     /// What is wrong with a change (old, new), without its metadata.
     pub validate_update: fn(&Value, &Value) -> Vec<FieldError>,
     /// Fields that the server owns at creation.
     pub prepare_create: fn(&mut Value, &CreateFacts),
     /// Fields that the server keeps from the old object; status and metadata are kept for every kind.
     pub prepare_update: fn(&Value, &mut Value),
+    /// What a client should be told about an object that is accepted (new, old if it is an update): deprecated fields, and
+    /// for kinds that are stored only, that nothing acts on them.
+    pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
     /// How names of this kind are checked.
     pub name_rule: validation::NameRule,
     /// Fields that a field selector may name, besides `metadata.name` and `metadata.namespace`.

@@ -1,26 +1,38 @@
 //! The table of built-in kinds: one file per API group, in the order of discovery. A new kind is one row there and a file
 //! each for its defaults, validation and columns.
 
+mod admissionregistration;
 mod apiextensions;
+mod apiregistration;
 mod apps;
 mod batch;
 mod coordination;
 mod core;
 mod discovery;
+mod networking;
+mod node;
+mod scheduling;
+mod storage;
 
 use std::sync::LazyLock;
 
 use super::{GenerationRule, Gvk, KindRow, Scope, StorageClass};
 use crate::validation::NameRule;
-use crate::{defaults, table, validation};
+use crate::{defaults, table, validation, warnings};
 
 pub(super) static ROWS: LazyLock<Vec<KindRow>> = LazyLock::new(|| {
     let groups = [
         core::rows(),
+        apiregistration::rows(),
         discovery::rows(),
         coordination::rows(),
         apps::rows(),
         batch::rows(),
+        networking::rows(),
+        node::rows(),
+        scheduling::rows(),
+        storage::rows(),
+        admissionregistration::rows(),
         apiextensions::rows(),
     ];
     groups.into_iter().flatten().collect()
@@ -40,9 +52,11 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         generation: GenerationRule::None,
         default_fn: defaults::none,
         validate: validation::none,
+        validate_create: validation::none,
         validate_update: validation::any_update,
         prepare_create: defaults::nothing_to_prepare,
         prepare_update: defaults::nothing_to_keep,
+        warnings: warnings::none,
         name_rule: NameRule::Subdomain,
         field_labels: &[],
         columns: table::namespace::COLUMNS,

@@ -45,11 +45,31 @@ fn every_kind_of_the_engine_has_a_row() {
     v1 serviceaccounts
     v1 services
     v1 events
+    apiregistration.k8s.io/v1 apiservices
     discovery.k8s.io/v1 endpointslices
     coordination.k8s.io/v1 leases
     apps/v1 replicasets
     apps/v1 deployments
     batch/v1 jobs
+    networking.k8s.io/v1 ingresses
+    networking.k8s.io/v1 ingressclasses
+    networking.k8s.io/v1 networkpolicies
+    networking.k8s.io/v1 ipaddresses
+    networking.k8s.io/v1 servicecidrs
+    node.k8s.io/v1 runtimeclasses
+    scheduling.k8s.io/v1 priorityclasses
+    storage.k8s.io/v1 csidrivers
+    storage.k8s.io/v1 csinodes
+    storage.k8s.io/v1 csistoragecapacities
+    storage.k8s.io/v1 storageclasses
+    storage.k8s.io/v1 volumeattachments
+    storage.k8s.io/v1 volumeattributesclasses
+    admissionregistration.k8s.io/v1 validatingwebhookconfigurations
+    admissionregistration.k8s.io/v1 mutatingwebhookconfigurations
+    admissionregistration.k8s.io/v1 validatingadmissionpolicies
+    admissionregistration.k8s.io/v1 validatingadmissionpolicybindings
+    admissionregistration.k8s.io/v1 mutatingadmissionpolicies
+    admissionregistration.k8s.io/v1 mutatingadmissionpolicybindings
     apiextensions.k8s.io/v1 customresourcedefinitions
     konzert.dev/v1alpha1 imagereports
     konzert.dev/v1alpha1 patchcampaigns
@@ -96,10 +116,16 @@ fn kinds_are_found_by_path_and_by_name() {
     let groups: Vec<String> = all.groups().into_iter().map(|g| g.name).collect();
     let expected = [
         "",
+        "apiregistration.k8s.io",
         "discovery.k8s.io",
         "coordination.k8s.io",
         "apps",
         "batch",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
         "konzert.dev",
     ];
@@ -271,6 +297,34 @@ fn hostile() -> impl Strategy<Value = Value> {
         "securityContext",
         "replicas",
         "hostNetwork",
+        "rules",
+        "http",
+        "paths",
+        "backend",
+        "service",
+        "tls",
+        "ingress",
+        "loadBalancer",
+        "egress",
+        "from",
+        "ipBlock",
+        "cidrs",
+        "parentRef",
+        "overhead",
+        "scheduling",
+        "drivers",
+        "allocatable",
+        "allowedTopologies",
+        "tokenRequests",
+        "webhooks",
+        "clientConfig",
+        "matchConstraints",
+        "resourceRules",
+        "matchConditions",
+        "paramRef",
+        "validations",
+        "mutations",
+        "managedFields",
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -306,6 +360,7 @@ proptest! {
             kind.default(&mut twice);
             prop_assert_eq!(&once, &twice, "defaulting {} is idempotent", kind.kind());
             drop((kind.decode(&once), kind.validate(&once), kind.validate_update(&once, &other)));
+            drop((kind.validate_create(&once), kind.warnings(&once, None), kind.warnings(&once, Some(&other))));
             prop_assert_eq!(kind.cells(&once, now()).len(), kind.columns().len());
             drop((kind.row_conditions(&once), kind.scale_of(&once)));
             kind.prepare_update(&other, &mut once);

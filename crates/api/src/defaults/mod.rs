@@ -3,19 +3,31 @@
 //! One file per kind. `apply` fills in what was left out and is idempotent; `prepare_create` and `prepare_update` set the
 //! fields that belong to the server. Objects of unexpected shape are left alone: validation speaks of them.
 
+pub(crate) mod admissionpolicy;
+pub(crate) mod apiservice;
 pub(crate) mod crd;
+pub(crate) mod csidriver;
+pub(crate) mod csistoragecapacity;
 pub(crate) mod deployment;
 pub(crate) mod endpointslice;
+pub(crate) mod ingress;
+pub(crate) mod ingressclass;
 pub(crate) mod job;
 pub(crate) mod namespace;
+pub(crate) mod networkpolicy;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod podspec;
+pub(crate) mod priorityclass;
 pub(crate) mod replicaset;
+pub(crate) mod runtimeclass;
 pub(crate) mod secret;
 pub(crate) mod service;
+pub(crate) mod storageclass;
 #[cfg(test)]
 mod tests;
+pub(crate) mod volumeattachment;
+pub(crate) mod webhookconfiguration;
 
 use serde_json::{Map, Value, json};
 

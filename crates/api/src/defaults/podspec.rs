@@ -157,7 +157,7 @@ pub(crate) fn canonical(amounts: &mut Map<String, Value>) {
     amounts.values_mut().for_each(canonical_value);
 }
 
-fn canonical_value(value: &mut Value) {
+pub(crate) fn canonical_value(value: &mut Value) {
     if let Ok(quantity) = Quantity::from_json(value) {
         *value = json!(quantity.to_string());
     }

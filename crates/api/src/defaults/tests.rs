@@ -1,5 +1,7 @@
 //! Defaults, whole objects at a time.
 
+mod classes;
+
 use serde_json::{Value, json};
 
 use crate::{Catalogue, CreateFacts, Kind};

@@ -1,9 +1,13 @@
 //! The schemas of a document: types and descriptions from k8s-openapi, merge rules from the schema table, custom kinds
 //! from their own definitions.
 
-use k8s_openapi::api::{apps, autoscaling, batch, coordination, core, discovery, policy};
+use k8s_openapi::api::{
+    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, networking, node, policy,
+    scheduling, storage,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -73,6 +77,18 @@ fn generate(generator: &mut SchemaGenerator, name: &str) {
         };
     }
     types! {
+        "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy" =>
+            admissionregistration::v1::MutatingAdmissionPolicy,
+        "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding" =>
+            admissionregistration::v1::MutatingAdmissionPolicyBinding,
+        "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration" =>
+            admissionregistration::v1::MutatingWebhookConfiguration,
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy" =>
+            admissionregistration::v1::ValidatingAdmissionPolicy,
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding" =>
+            admissionregistration::v1::ValidatingAdmissionPolicyBinding,
+        "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration" =>
+            admissionregistration::v1::ValidatingWebhookConfiguration,
         "io.k8s.api.apps.v1.Deployment" => apps::v1::Deployment,
         "io.k8s.api.apps.v1.ReplicaSet" => apps::v1::ReplicaSet,
         "io.k8s.api.autoscaling.v1.Scale" => autoscaling::v1::Scale,
@@ -88,13 +104,27 @@ fn generate(generator: &mut SchemaGenerator, name: &str) {
         "io.k8s.api.core.v1.Service" => core::v1::Service,
         "io.k8s.api.core.v1.ServiceAccount" => core::v1::ServiceAccount,
         "io.k8s.api.discovery.v1.EndpointSlice" => discovery::v1::EndpointSlice,
+        "io.k8s.api.networking.v1.IPAddress" => networking::v1::IPAddress,
+        "io.k8s.api.networking.v1.Ingress" => networking::v1::Ingress,
+        "io.k8s.api.networking.v1.IngressClass" => networking::v1::IngressClass,
+        "io.k8s.api.networking.v1.NetworkPolicy" => networking::v1::NetworkPolicy,
+        "io.k8s.api.networking.v1.ServiceCIDR" => networking::v1::ServiceCIDR,
+        "io.k8s.api.node.v1.RuntimeClass" => node::v1::RuntimeClass,
         "io.k8s.api.policy.v1.Eviction" => policy::v1::Eviction,
+        "io.k8s.api.scheduling.v1.PriorityClass" => scheduling::v1::PriorityClass,
+        "io.k8s.api.storage.v1.CSIDriver" => storage::v1::CSIDriver,
+        "io.k8s.api.storage.v1.CSINode" => storage::v1::CSINode,
+        "io.k8s.api.storage.v1.CSIStorageCapacity" => storage::v1::CSIStorageCapacity,
+        "io.k8s.api.storage.v1.StorageClass" => storage::v1::StorageClass,
+        "io.k8s.api.storage.v1.VolumeAttachment" => storage::v1::VolumeAttachment,
+        "io.k8s.api.storage.v1.VolumeAttributesClass" => storage::v1::VolumeAttributesClass,
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition" =>
             apiextensions::v1::CustomResourceDefinition,
         "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions" => meta::v1::DeleteOptions,
         "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta" => meta::v1::ListMeta,
         "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" => meta::v1::ObjectMeta,
         "io.k8s.apimachinery.pkg.apis.meta.v1.Status" => meta::v1::Status,
+        "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService" => apiregistration::v1::APIService,
     }
 }
 

@@ -248,6 +248,16 @@ fn wrong_types_are_refused_in_the_words_of_kubernetes() {
 }
 
 #[test]
+fn every_field_but_the_kind_can_be_encoded() {
+    let untagged = |m: &Message| {
+        let fields = m.fields().iter().filter(|f| f.tag == 0 && !matches!(f.name, "apiVersion" | "kind"));
+        fields.map(|f| format!("{} {}", m.name, f.name)).collect::<Vec<_>>()
+    };
+    let lost: Vec<String> = schema().messages().flat_map(untagged).collect();
+    assert!(lost.is_empty(), "a protobuf client would lose {lost:?}");
+}
+
+#[test]
 fn duplicate_fields_are_found_and_the_last_one_wins() {
     let text = br#"{"spec":{"foo":1,"containers":[{"a":1},{"b":1,"b":2}],"foo":2},"kind":"A","kind":"B","kind":"C"}"#;
     let (value, duplicates) = parse_json_strict(text).unwrap();

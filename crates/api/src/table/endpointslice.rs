@@ -14,8 +14,11 @@ pub(crate) const COLUMNS: &[Column] = &[
 ];
 
 pub(crate) fn cells(slice: &Value, now: Timestamp) -> Vec<Value> {
-    let port =
-        |p: &Value| p.get("port").and_then(Value::as_i64).map_or_else(|| "*".to_owned(), |n| n.to_string());
+    // A port without a number is every port, or the one of that name.
+    let port = |p: &Value| match p.get("port").and_then(Value::as_i64) {
+        Some(number) => number.to_string(),
+        None => p.get("name").and_then(Value::as_str).unwrap_or("*").to_owned(),
+    };
     let ports: Vec<String> = items(slice, "/ports").map(port).collect();
     let addresses: Vec<String> = items(slice, "/endpoints")
         .flat_map(|endpoint| items(endpoint, "/addresses"))

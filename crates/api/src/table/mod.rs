@@ -3,22 +3,38 @@
 //! One file per kind holds its columns and cells; this one holds the envelope and what the files share. Column names,
 //! order, types and priorities are those of Kubernetes, because scripts cut them. The clock is an argument.
 
+pub(crate) mod admissionpolicy;
+pub(crate) mod apiservice;
 pub(crate) mod configmap;
 pub(crate) mod crd;
+pub(crate) mod csidriver;
+pub(crate) mod csinode;
+pub(crate) mod csistoragecapacity;
 pub(crate) mod deployment;
 pub(crate) mod endpointslice;
 pub(crate) mod event;
+pub(crate) mod ingress;
+pub(crate) mod ingressclass;
+pub(crate) mod ipaddress;
 pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod namespace;
+pub(crate) mod networkpolicy;
 pub(crate) mod node;
 pub(crate) mod pod;
+pub(crate) mod priorityclass;
 pub(crate) mod replicaset;
+pub(crate) mod runtimeclass;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod serviceaccount;
+pub(crate) mod servicecidr;
+pub(crate) mod storageclass;
 #[cfg(test)]
 mod tests;
+pub(crate) mod volumeattachment;
+pub(crate) mod volumeattributesclass;
+pub(crate) mod webhookconfiguration;
 
 use std::borrow::Cow;
 

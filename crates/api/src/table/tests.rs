@@ -1,5 +1,7 @@
 //! Tables: rows as kubectl prints them.
 
+mod classes;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -8,6 +8,10 @@ use crate::status::FieldError;
 
 /// All annotations of an object together, keys and values.
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+/// Name of a field manager.
+const MANAGER_BYTES_MAX: usize = 128;
+/// Name of a subresource in an entry of field ownership.
+const SUBRESOURCE_BYTES_MAX: usize = 256;
 
 /// How the names of a kind are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,23 @@ pub enum NameRule {
 }
 
 impl NameRule {
+    /// As [`Self::check`], for the start of a name: one trailing dash is fine, because something follows it.
+    fn check_prefix(self, base: &str) -> Vec<String> {
+        if self == Self::PathSegment {
+            return names::path_segment_prefix(base);
+        }
+        let masked = base.strip_suffix('-').filter(|rest| !rest.is_empty());
+        let masked = masked.map(|rest| {
+            let mut rest = rest.to_owned();
+            // The last two are replaced, as Kubernetes does it; what is not ASCII stays and is refused.
+            if rest.is_ascii() {
+                rest.pop();
+            }
+            rest + "a"
+        });
+        self.check(masked.as_deref().unwrap_or(base))
+    }
+
     fn check(self, name: &str) -> Vec<String> {
         match self {
             Self::Subdomain => names::dns1123_subdomain(name),
@@ -41,9 +62,7 @@ pub fn object_meta(object: &Value, scope: Scope, rule: NameRule) -> Vec<FieldErr
     let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
     let (name, namespace, base) = (text("name"), text("namespace"), text("generateName"));
     if !base.is_empty() {
-        // The base may end in a dash, because something follows it.
-        let probe = format!("{}a", base.trim_end_matches('-'));
-        let wrong = rule.check(&probe);
+        let wrong = rule.check_prefix(base);
         errors.extend(wrong.into_iter().map(|w| FieldError::invalid("metadata.generateName", base, w)));
     }
     if name.is_empty() {
@@ -64,10 +83,15 @@ pub fn object_meta(object: &Value, scope: Scope, rule: NameRule) -> Vec<FieldErr
         }
         Scope::Cluster => {}
     }
+    if let Some(generation) = metadata.get("generation").and_then(Value::as_i64).filter(|g| *g < 0) {
+        let detail = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid("metadata.generation", generation, detail));
+    }
     labels(metadata.get("labels"), "metadata.labels", &mut errors);
     annotations(metadata.get("annotations"), "metadata.annotations", &mut errors);
     owner_references(metadata.get("ownerReferences"), &mut errors);
     finalizers(metadata.get("finalizers"), &mut errors);
+    managed_fields(metadata.get("managedFields"), &mut errors);
     errors
 }
 
@@ -116,32 +140,85 @@ pub(crate) fn annotations(value: Option<&Value>, path: &str, errors: &mut Vec<Fi
 }
 
 fn owner_references(value: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let mut controllers = 0;
+    let mut controller: Option<String> = None;
     for (index, owner) in value.and_then(Value::as_array).into_iter().flatten().enumerate() {
         let path = format!("metadata.ownerReferences[{index}]");
-        for key in ["apiVersion", "kind", "name", "uid"] {
-            if owner.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
-                errors.push(FieldError::invalid(format!("{path}.{key}"), "", "must not be empty"));
+        let text = |key: &str| owner.get(key).and_then(Value::as_str).unwrap_or_default();
+        let version = text("apiVersion");
+        if version.is_empty() {
+            errors.push(FieldError::required(format!("{path}.apiVersion"), "must not be empty"));
+        } else if version.matches('/').count() > 1 || version.ends_with('/') {
+            let detail = "must be <group>/<version> or <version>";
+            errors.push(FieldError::invalid(format!("{path}.apiVersion"), version, detail));
+        }
+        for key in ["kind", "name", "uid"] {
+            if text(key).is_empty() {
+                errors.push(FieldError::required(format!("{path}.{key}"), "must not be empty"));
             }
         }
-        controllers += u32::from(owner.get("controller") == Some(&Value::Bool(true)));
-    }
-    if controllers > 1 {
-        let path = "metadata.ownerReferences";
-        let detail = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid(path, value.cloned().unwrap_or_default(), detail));
+        if version == "v1" && text("kind") == "Event" {
+            let detail = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(FieldError::invalid(path, owner.clone(), detail));
+        }
+        if owner.get("controller") != Some(&Value::Bool(true)) {
+            continue;
+        }
+        let name = format!("{}/{}", text("kind"), text("name"));
+        match &controller {
+            Some(first) => {
+                let detail = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                );
+                let all = value.cloned().unwrap_or_default();
+                errors.push(FieldError::invalid("metadata.ownerReferences", all, detail));
+            }
+            None => controller = Some(name),
+        }
     }
 }
 
 fn finalizers(value: Option<&Value>, errors: &mut Vec<FieldError>) {
-    for finalizer in value.and_then(Value::as_array).into_iter().flatten() {
+    let path = "metadata.finalizers";
+    let list = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for finalizer in list {
         let Some(text) = finalizer.as_str() else {
-            let detail = "must be a string";
-            errors.push(FieldError::type_invalid("metadata.finalizers", finalizer.clone(), detail));
+            errors.push(FieldError::type_invalid(path, finalizer.clone(), "must be a string"));
             continue;
         };
         for wrong in names::qualified_name(text) {
-            errors.push(FieldError::invalid("metadata.finalizers", text, wrong));
+            errors.push(FieldError::invalid(path, text, wrong));
+        }
+    }
+    if ["orphan", "foregroundDeletion"].iter().all(|name| list.iter().any(|f| f == name)) {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(FieldError::invalid(path, Value::from(list), detail));
+    }
+}
+
+/// Entries of field ownership: who, by what operation, in which notation.
+fn managed_fields(value: Option<&Value>, errors: &mut Vec<FieldError>) {
+    for (index, entry) in value.and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let at = |key: &str| format!("metadata.managedFields[{index}].{key}");
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        match text("operation") {
+            "" => errors.push(FieldError::required(at("operation"), "must not be empty")),
+            "Apply" | "Update" => {}
+            other => errors.push(FieldError::not_supported(at("operation"), other, &["Apply", "Update"])),
+        }
+        if !matches!(text("fieldsType"), "" | "FieldsV1") {
+            let detail = "must be `FieldsV1`";
+            errors.push(FieldError::invalid(at("fieldsType"), text("fieldsType"), detail));
+        }
+        let manager = text("manager");
+        if manager.len() > MANAGER_BYTES_MAX {
+            errors.push(FieldError::too_long(at("manager"), MANAGER_BYTES_MAX));
+        }
+        for (position, c) in manager.char_indices().filter(|(_, c)| c.is_control()) {
+            let detail = format!("invalid character U+{:04X} (at position {position})", u32::from(c));
+            errors.push(FieldError::invalid(at("manager"), manager, detail));
+        }
+        if text("subresource").len() > SUBRESOURCE_BYTES_MAX {
+            errors.push(FieldError::too_long(at("subresource"), SUBRESOURCE_BYTES_MAX));
         }
     }
 }
@@ -149,7 +226,9 @@ fn finalizers(value: Option<&Value>, errors: &mut Vec<FieldError>) {
 /// Checks what an update may not change in `metadata`. The server-owned members were carried over before.
 pub fn object_meta_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for key in ["name", "namespace", "uid", "creationTimestamp"] {
+    let fixed =
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+    for key in fixed {
         let at =
             |object: &Value| object.get("metadata").and_then(|m| m.get(key)).cloned().unwrap_or_default();
         let (before, after) = (at(old), at(new));

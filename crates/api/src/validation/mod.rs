@@ -7,33 +7,55 @@
 
 pub mod names;
 
+mod address;
+mod admission;
+mod at;
 mod container;
+mod label_selector;
 mod meta;
 mod podspec;
 mod probe;
 mod template;
 mod volume;
 
+pub(crate) mod apiservice;
 pub(crate) mod configmap;
 pub(crate) mod crd;
+pub(crate) mod csidriver;
+pub(crate) mod csinode;
+pub(crate) mod csistoragecapacity;
 pub(crate) mod deployment;
 pub(crate) mod endpointslice;
 pub(crate) mod event;
+pub(crate) mod ingress;
+pub(crate) mod ingressclass;
+pub(crate) mod ipaddress;
 pub(crate) mod job;
 pub(crate) mod lease;
+pub(crate) mod mutatingadmissionpolicy;
+pub(crate) mod networkpolicy;
 pub(crate) mod node;
 pub(crate) mod pod;
+pub(crate) mod priorityclass;
 pub(crate) mod replicaset;
+pub(crate) mod runtimeclass;
 pub(crate) mod secret;
 pub(crate) mod service;
+pub(crate) mod servicecidr;
+pub(crate) mod storageclass;
 #[cfg(test)]
 mod tests;
+pub(crate) mod validatingadmissionpolicy;
+pub(crate) mod volumeattachment;
+pub(crate) mod volumeattributesclass;
+pub(crate) mod webhookconfiguration;
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 pub use meta::{NameRule, object_meta, object_meta_update};
+pub use priorityclass::SYSTEM_CLASSES as SYSTEM_PRIORITY_CLASSES;
 
 use crate::quantity::Quantity;
 use crate::status::FieldError;

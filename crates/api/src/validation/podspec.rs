@@ -84,7 +84,7 @@ fn host_ports(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn tolerations(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+pub(super) fn tolerations(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     for (index, toleration) in list(spec, "tolerations").iter().enumerate() {
         let path = path.index(index);
         let (key, operator) = (text(toleration, "key"), text(toleration, "operator"));

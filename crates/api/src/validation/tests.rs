@@ -1,5 +1,11 @@
 //! Validation, kind by kind: a good object, one change, the sentence it gives.
 
+mod admission;
+mod metadata;
+mod networking;
+mod storage;
+mod system;
+
 use serde_json::{Value, json};
 
 use crate::{Catalogue, CreateFacts, Kind};
@@ -82,7 +88,7 @@ fn metadata() {
         ("/metadata/labels", json!({"a": "b", "x.y/z": ""}), ""),
         ("/metadata/annotations", json!({"A/b": "anything \n goes"}), ""),
         ("/metadata/annotations", json!({"a": "x".repeat(300_000)}), "metadata.annotations: Too long: may not be more than 262144 bytes"),
-        ("/metadata/ownerReferences", json!([{"apiVersion": "v1", "kind": "Pod", "name": "x"}]), "metadata.ownerReferences[0].uid: Invalid value: \"\": must not be empty"),
+        ("/metadata/ownerReferences", json!([{"apiVersion": "v1", "kind": "Pod", "name": "x"}]), "metadata.ownerReferences[0].uid: Required value: must not be empty"),
         ("/metadata/finalizers", json!(["x.y/z"]), ""),
     ]);
     check(
@@ -555,10 +561,10 @@ fn the_rest() {
             (
                 "/endpoints/0/addresses/0",
                 json!("::1"),
-                "endpoints[0].addresses[0]: Invalid value: \"::1\": must be a valid IPv4 address",
+                "endpoints[0].addresses: Invalid value: \"::1\": must be an IPv4 address\nendpoints[0].addresses[0]: Invalid value: \"::1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
             ),
-            ("/addressType", json!(""), "addressType: Required value\nendpoints[0].addresses[0]: "),
-        ][..2],
+            ("/addressType", json!(""), "addressType: Required value"),
+        ],
     );
     check(
         "Node",

@@ -3,6 +3,7 @@
 //! One table ([`TABLE`]); a kind that is not in it behaves like [`DEFAULT`]. Hooks run inside the registry's write path
 //! after validation, never instead of it. They do not write to the store.
 
+mod classes;
 mod definition;
 mod namespace;
 mod pod;
@@ -79,6 +80,7 @@ pub(crate) const DEFAULT_DELETION: DeletionRules = DeletionRules {
     answers_object: false,
 };
 
+type Admit = fn(&Write<'_>, &mut Value) -> Result<(), ApiError>;
 type BeforeCreate = fn(&Hooks, &Write<'_>, &mut Value) -> Result<Reservation, ApiError>;
 type BeforeUpdate = fn(&Hooks, &Write<'_>, &Value, &mut Value, Mode) -> Result<Reservation, ApiError>;
 
@@ -86,6 +88,8 @@ type BeforeUpdate = fn(&Hooks, &Write<'_>, &Value, &mut Value, Mode) -> Result<R
 struct KindHooks {
     group: &'static str,
     plural: &'static str,
+    /// Admission of a new object, before it is prepared and validated: what follows from other objects.
+    admit: Admit,
     before_create: BeforeCreate,
     /// Before validation: what follows from other changes of the same update (old, new).
     settle_update: fn(&Value, &mut Value),
@@ -102,6 +106,7 @@ struct KindHooks {
 const DEFAULT: KindHooks = KindHooks {
     group: "",
     plural: "",
+    admit: |_, _| Ok(()),
     before_create: |_, _, _| Ok(Reservation(None)),
     settle_update: |_, _| {},
     before_update: |_, _, _, _, _| Ok(Reservation(None)),
@@ -111,9 +116,16 @@ const DEFAULT: KindHooks = KindHooks {
     deletion: DEFAULT_DELETION,
 };
 
-static TABLE: [KindHooks; 6] = [
+static TABLE: &[KindHooks] = &[
     KindHooks { plural: "namespaces", deletion: namespace::DELETION, ..DEFAULT },
-    KindHooks { plural: "pods", deletion: pod::DELETION, ..DEFAULT },
+    KindHooks {
+        plural: "pods",
+        admit: classes::admit_pod,
+        settle_update: classes::keep_priority,
+        deletion: pod::DELETION,
+        ..DEFAULT
+    },
+    KindHooks { plural: "persistentvolumeclaims", admit: classes::admit_claim, ..DEFAULT },
     KindHooks {
         plural: "services",
         before_create: service::before_create,
@@ -134,6 +146,14 @@ static TABLE: [KindHooks; 6] = [
         plural: "jobs",
         // For compatibility with the first clients of batch/v1; kubectl always says what it wants.
         deletion: DeletionRules { default_propagation: Propagation::Orphan, ..DEFAULT_DELETION },
+        ..DEFAULT
+    },
+    KindHooks { group: "networking.k8s.io", plural: "ingresses", admit: classes::admit_ingress, ..DEFAULT },
+    KindHooks {
+        group: "scheduling.k8s.io",
+        plural: "priorityclasses",
+        before_create: classes::create_priority_class,
+        before_update: classes::update_priority_class,
         ..DEFAULT
     },
     KindHooks {
@@ -163,6 +183,10 @@ impl Hooks {
     fn row(place: &Place) -> &'static KindHooks {
         let GroupResource { group, resource } = place.kind.group_resource();
         TABLE.iter().find(|row| row.group == group && row.plural == resource).unwrap_or(&FALLBACK)
+    }
+
+    pub(crate) fn admit(write: &Write<'_>, object: &mut Value) -> Result<(), ApiError> {
+        (Self::row(write.place).admit)(write, object)
     }
 
     pub(crate) fn before_create(

@@ -57,6 +57,11 @@ impl ServiceLedger {
         Ok(Self { first, last, held: Mutex::new(held) })
     }
 
+    /// The first address, which Kubernetes gives to the API server.
+    pub(crate) fn api_address(&self) -> Ipv4Addr {
+        Ipv4Addr::from(self.first - 1)
+    }
+
     /// Takes what a stored service holds; for the start.
     pub(crate) fn restore(&self, place: &Place, service: &Value) {
         let owner = owner(place, meta::name(service));

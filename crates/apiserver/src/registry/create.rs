@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Place, Registry, Written, now};
 use crate::decode::{RawBody, shape};
 use crate::encode::stamp;
-use crate::hooks::Write;
+use crate::hooks::{Hooks, Write};
 use crate::options::WriteOptions;
 
 /// Tries of a generated name before the clash is reported.
@@ -25,7 +25,8 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         let document = body.document()?;
         let mut object = document.value;
-        let warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        warnings.extend(place.kind.warnings(&object, None));
         let bytes = self.create_object(place, object, options.dry_run).await?;
         Ok(Written { bytes, warnings })
     }
@@ -62,8 +63,11 @@ impl Registry {
         let now = now();
         let name = meta::name(&object).to_owned();
         self.admit_create(place, &name)?;
+        let write = Write { registry: self, place, name: &name, now };
+        Hooks::admit(&write, &mut object)?;
         prepare(place, &mut object, now);
-        let errors = place.kind.validate(&object);
+        let mut errors = place.kind.validate(&object);
+        errors.extend(place.kind.validate_create(&object));
         if !errors.is_empty() {
             return Err(ApiError::invalid(&place.kind.group_kind(), &name, errors));
         }
@@ -72,7 +76,6 @@ impl Registry {
         if self.store.get(&place.key(&name)).is_some() {
             return Err(taken());
         }
-        let write = Write { registry: self, place, name: &name, now };
         let reservation = self.hooks.before_create(&write, &mut object)?;
         if dry_run {
             return serde_json::to_vec(&object).map(bytes::Bytes::from).map_err(ApiError::internal);

@@ -4,7 +4,8 @@
 //!
 //! 1. decoded and shaped ([`crate::decode`]): kind, unknown fields, types, defaults;
 //! 2. *admission* belongs here, between shaping and validation, on the shaped object (see `admit` in [`create`] and
-//!    [`update`]); today it holds the namespace lifecycle rule only;
+//!    [`update`]); it holds the namespace lifecycle rule, and the classes that
+//!    objects name ([`crate::hooks`]);
 //! 3. prepared (server-owned fields) and validated by the kind's catalogue row;
 //! 4. the hooks of the kind ([`crate::hooks`]): allocations and rules that need to see other objects;
 //! 5. compare-and-swap into the store; a loser of the race starts again from the state that won.

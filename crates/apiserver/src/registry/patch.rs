@@ -87,6 +87,7 @@ impl Registry {
         let make = |current: &Value| {
             let mut patched = patch.apply(&place.kind, current)?;
             warnings = shape(&place.kind, &mut patched, problems.clone(), options.field_validation)?;
+            warnings.extend(mode.advice(&place.kind, &patched, current));
             Ok(patched)
         };
         let bytes = self.modify(place, name, mode, options.dry_run, make).await?;

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use konzert_api::{ApiError, FieldError, meta};
+use konzert_api::{ApiError, FieldError, Kind, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
 
@@ -29,6 +29,13 @@ pub(crate) enum Mode {
     Internal,
 }
 
+impl Mode {
+    /// What the client should be told about an update; only the whole object is looked at.
+    pub(super) fn advice(self, kind: &Kind, next: &Value, current: &Value) -> Vec<String> {
+        if self == Self::Whole { kind.warnings(next, Some(current)) } else { Vec::new() }
+    }
+}
+
 impl Registry {
     /// PUT of an object or of its status.
     pub(crate) async fn update(
@@ -41,12 +48,18 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         let document = body.document()?;
         let mut object = document.value;
-        let warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
         if place.kind.is_custom() && meta::resource_version(&object).is_empty() {
             let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
             return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
         }
-        let bytes = self.modify(place, name, mode, options.dry_run, |_| Ok(object.clone())).await?;
+        let mut advice = Vec::new();
+        let make = |current: &Value| {
+            advice = mode.advice(&place.kind, &object, current);
+            Ok(object.clone())
+        };
+        let bytes = self.modify(place, name, mode, options.dry_run, make).await?;
+        warnings.append(&mut advice);
         Ok(Written { bytes, warnings })
     }
 

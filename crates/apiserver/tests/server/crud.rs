@@ -3,6 +3,7 @@
 use konzert_api::{Catalogue, Kind};
 use serde_json::{Value, json};
 
+use crate::samples;
 use crate::support::{self, Server};
 
 /// A small valid object of each kind.
@@ -37,7 +38,7 @@ fn sample(kind: &str) -> Value {
                 }],
             },
         }),
-        _ => json!({}),
+        other => samples::sample(other),
     }
 }
 
@@ -49,7 +50,7 @@ fn collection(kind: &Kind) -> String {
 
 async fn cycle(server: &Server, kind: &Kind) {
     let path = collection(kind);
-    let name = if kind.kind() == "CustomResourceDefinition" { "things.test.dev" } else { "sample" };
+    let name = samples::name(kind.kind());
     let mut object = sample(kind.kind());
     object["metadata"] = json!({ "name": name, "labels": { "cycle": "yes" } });
     let one = format!("{path}/{name}");

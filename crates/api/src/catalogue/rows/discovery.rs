@@ -1,8 +1,8 @@
 //! Rows of `discovery.k8s.io/v1`.
 
-use super::super::{GenerationRule, Gvk, KindRow};
+use super::super::{Gvk, KindRow};
 use super::base;
-use crate::{defaults, table, validation};
+use crate::{defaults, table, validation, warnings};
 
 pub(super) fn rows() -> Vec<KindRow> {
     vec![endpointslice()]
@@ -10,10 +10,12 @@ pub(super) fn rows() -> Vec<KindRow> {
 
 fn endpointslice() -> KindRow {
     KindRow {
-        generation: GenerationRule::AllButMetadata,
         default_fn: defaults::endpointslice::apply,
         validate: validation::endpointslice::validate,
         validate_update: validation::endpointslice::validate_update,
+        prepare_create: defaults::endpointslice::prepare_create,
+        prepare_update: defaults::endpointslice::prepare_update,
+        warnings: warnings::endpoint_slice,
         columns: table::endpointslice::COLUMNS,
         cells: table::endpointslice::cells,
         ..base(Gvk::fixed("discovery.k8s.io", "v1", "EndpointSlice"), "endpointslices", "endpointslice")

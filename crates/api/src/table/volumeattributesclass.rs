@@ -1,0 +1,13 @@
+//! `VolumeAttributesClasses` in tables.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{AGE, Column, NAME, age, name, text};
+
+pub(crate) const COLUMNS: &[Column] =
+    &[NAME, Column::new("DriverName", "string", "Driver that changes the volumes."), AGE];
+
+pub(crate) fn cells(class: &Value, now: Timestamp) -> Vec<Value> {
+    vec![name(class), json!(text(class, "/driverName")), age(class, now)]
+}
