@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod crd;
+pub mod cron;
 pub mod defaults;
 pub mod meta;
 pub mod openapi;
@@ -21,6 +22,8 @@ pub mod selector;
 pub mod status;
 pub mod table;
 pub mod validation;
+
+mod convert;
 
 pub use catalogue::{Catalogue, CreateFacts, Gvk, Gvr, Kind, Scope, StorageClass, Subresource};
 pub use status::{ApiError, FieldError, FieldErrorKind, GroupKind, GroupResource};

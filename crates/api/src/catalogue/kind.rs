@@ -9,7 +9,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Scope, StorageClass, Subresource, scale};
+use super::{
+    ActsOn, CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Part, Scope, StorageClass, StoredAs, Subresource, scale,
+};
 use crate::crd::CustomKind;
 use crate::status::{FieldError, GroupKind, GroupResource};
 use crate::table::Column;
@@ -187,7 +189,15 @@ impl Kind {
     pub fn default(&self, object: &mut Value) {
         match self {
             Self::Builtin(row) => {
+                let mut opaque = serde_json::Map::new();
+                for key in row.opaque {
+                    let taken = object.as_object_mut().and_then(|map| map.remove(*key));
+                    opaque.extend(taken.filter(|v| !v.is_null()).map(|value| ((*key).to_owned(), value)));
+                }
                 meta::strip_nulls(object);
+                if let Some(map) = object.as_object_mut() {
+                    map.extend(opaque);
+                }
                 (row.default_fn)(object);
             }
             Self::Custom(custom) => custom.default(object),
@@ -206,6 +216,60 @@ impl Kind {
             Self::Custom(custom) => errors.extend(custom.validate(object)),
         }
         errors
+    }
+
+    /// What is wrong with a new object, besides what [`Kind::validate`] says.
+    pub fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        match self {
+            Self::Builtin(row) => (row.validate_create)(object),
+            Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// What is wrong with a change of the status.
+    pub fn validate_status(&self, old: &Value, new: &Value) -> Vec<FieldError> {
+        match self {
+            Self::Builtin(row) => (row.validate_status)(old, new),
+            Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// The part of an object that a subresource writes; `None` when it writes no part.
+    pub fn part(&self, subresource: Subresource) -> Option<&'static Part> {
+        match self {
+            Self::Builtin(row) => row.parts.iter().find(|part| part.subresource == subresource),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// Turns an update of a part into the object to store.
+    pub fn prepare_part(&self, part: &Part, old: &Value, new: &mut Value) {
+        (part.prepare)(old, new);
+        self.count_generation(old, new);
+    }
+
+    /// The kind as which objects are stored, where that is another one.
+    pub fn stored_as(&self) -> Option<&'static StoredAs> {
+        match self {
+            Self::Builtin(row) => row.stored_as.as_ref(),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// What creating one does, where nothing is kept.
+    pub fn acts_on(&self) -> Option<&'static ActsOn> {
+        match self {
+            Self::Builtin(row) => row.acts_on.as_ref(),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// What clients are told who use a built-in kind that should not be used any more.
+    pub fn deprecation(&self) -> Option<&'static str> {
+        match self {
+            Self::Builtin(row) => row.deprecation,
+            Self::Custom(_) => None,
+        }
     }
 
     /// What is wrong with a change from `old` to `new`, its metadata included. Call [`Kind::validate`] too.

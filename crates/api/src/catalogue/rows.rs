@@ -3,10 +3,13 @@
 
 mod apiextensions;
 mod apps;
+mod autoscaling;
 mod batch;
 mod coordination;
 mod core;
 mod discovery;
+mod events;
+mod policy;
 
 use std::sync::LazyLock;
 
@@ -19,8 +22,11 @@ pub(super) static ROWS: LazyLock<Vec<KindRow>> = LazyLock::new(|| {
         core::rows(),
         discovery::rows(),
         coordination::rows(),
+        events::rows(),
         apps::rows(),
+        autoscaling::rows(),
         batch::rows(),
+        policy::rows(),
         apiextensions::rows(),
     ];
     groups.into_iter().flatten().collect()
@@ -40,7 +46,9 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         generation: GenerationRule::None,
         default_fn: defaults::none,
         validate: validation::none,
+        validate_create: validation::none,
         validate_update: validation::any_update,
+        validate_status: validation::any_update,
         prepare_create: defaults::nothing_to_prepare,
         prepare_update: defaults::nothing_to_keep,
         name_rule: NameRule::Subdomain,
@@ -49,5 +57,10 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         cells: table::namespace::cells,
         row_conditions: table::no_conditions,
         keep_status_on_create: false,
+        parts: &[],
+        stored_as: None,
+        acts_on: None,
+        deprecation: None,
+        opaque: &[],
     }
 }

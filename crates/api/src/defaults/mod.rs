@@ -4,16 +4,27 @@
 //! fields that belong to the server. Objects of unexpected shape are left alone: validation speaks of them.
 
 pub(crate) mod crd;
+pub(crate) mod cronjob;
+pub(crate) mod daemonset;
 pub(crate) mod deployment;
+pub(crate) mod endpoints;
 pub(crate) mod endpointslice;
+pub(crate) mod horizontalpodautoscaler;
 pub(crate) mod job;
+pub(crate) mod limitrange;
 pub(crate) mod namespace;
 pub(crate) mod node;
+pub(crate) mod persistentvolume;
+pub(crate) mod persistentvolumeclaim;
 pub(crate) mod pod;
 pub(crate) mod podspec;
+pub(crate) mod podtemplate;
 pub(crate) mod replicaset;
+pub(crate) mod replicationcontroller;
+pub(crate) mod resourcequota;
 pub(crate) mod secret;
 pub(crate) mod service;
+pub(crate) mod statefulset;
 #[cfg(test)]
 mod tests;
 

@@ -7,25 +7,47 @@
 
 pub mod names;
 
+mod affinity;
+mod check;
 mod container;
+mod env;
+mod jobpolicy;
 mod meta;
+mod mount;
 mod podspec;
 mod probe;
+mod resources;
+mod security;
+mod serviceports;
 mod template;
 mod volume;
 
 pub(crate) mod configmap;
+pub(crate) mod controllerrevision;
 pub(crate) mod crd;
+pub(crate) mod cronjob;
+pub(crate) mod daemonset;
 pub(crate) mod deployment;
+pub(crate) mod endpoints;
 pub(crate) mod endpointslice;
 pub(crate) mod event;
+pub(crate) mod horizontalpodautoscaler;
 pub(crate) mod job;
 pub(crate) mod lease;
+pub(crate) mod limitrange;
+pub(crate) mod namespace;
 pub(crate) mod node;
+pub(crate) mod persistentvolume;
+pub(crate) mod persistentvolumeclaim;
 pub(crate) mod pod;
+pub(crate) mod poddisruptionbudget;
+pub(crate) mod podtemplate;
 pub(crate) mod replicaset;
+pub(crate) mod replicationcontroller;
+pub(crate) mod resourcequota;
 pub(crate) mod secret;
 pub(crate) mod service;
+pub(crate) mod statefulset;
 #[cfg(test)]
 mod tests;
 

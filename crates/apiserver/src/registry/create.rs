@@ -63,7 +63,8 @@ impl Registry {
         let name = meta::name(&object).to_owned();
         self.admit_create(place, &name)?;
         prepare(place, &mut object, now);
-        let errors = place.kind.validate(&object);
+        let mut errors = place.kind.validate(&object);
+        errors.extend(place.kind.validate_create(&object));
         if !errors.is_empty() {
             return Err(ApiError::invalid(&place.kind.group_kind(), &name, errors));
         }

@@ -15,6 +15,7 @@
 
 mod create;
 mod delete;
+mod eviction;
 mod filter;
 mod list;
 mod log;
