@@ -7,6 +7,8 @@ use super::*;
 use crate::meta;
 use crate::{crd, own};
 
+mod walk;
+
 fn now() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().expect("a timestamp")
 }
@@ -45,11 +47,27 @@ fn every_kind_of_the_engine_has_a_row() {
     v1 serviceaccounts
     v1 services
     v1 events
+    v1 bindings
+    v1 endpoints
+    v1 limitranges
+    v1 persistentvolumes
+    v1 persistentvolumeclaims
+    v1 podtemplates
+    v1 replicationcontrollers
+    v1 resourcequotas
     discovery.k8s.io/v1 endpointslices
     coordination.k8s.io/v1 leases
+    events.k8s.io/v1 events
     apps/v1 replicasets
     apps/v1 deployments
+    apps/v1 statefulsets
+    apps/v1 daemonsets
+    apps/v1 controllerrevisions
+    autoscaling/v2 horizontalpodautoscalers
+    autoscaling/v1 horizontalpodautoscalers
     batch/v1 jobs
+    batch/v1 cronjobs
+    policy/v1 poddisruptionbudgets
     apiextensions.k8s.io/v1 customresourcedefinitions
     konzert.dev/v1alpha1 imagereports
     konzert.dev/v1alpha1 patchcampaigns
@@ -98,8 +116,11 @@ fn kinds_are_found_by_path_and_by_name() {
         "",
         "discovery.k8s.io",
         "coordination.k8s.io",
+        "events.k8s.io",
         "apps",
+        "autoscaling",
         "batch",
+        "policy",
         "apiextensions.k8s.io",
         "konzert.dev",
     ];

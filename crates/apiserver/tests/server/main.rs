@@ -5,6 +5,7 @@ mod crud;
 mod custom;
 mod deletion;
 mod documents;
+mod evictions;
 mod listing;
 mod services;
 mod shapes;
