@@ -151,10 +151,11 @@ impl Calendar {
             if !self.on(date) {
                 continue;
             }
-            let times = (0..24).filter(|h| self.hours.has(*h)).flat_map(|hour| {
-                (0..60).filter(|m| self.minutes.has(*m)).map(move |minute| (hour, minute))
-            });
-            let found = times.filter_map(|(hour, minute)| instant(date, hour, minute, zone)).find(|t| *t > after);
+            let times = (0..24)
+                .filter(|h| self.hours.has(*h))
+                .flat_map(|hour| (0..60).filter(|m| self.minutes.has(*m)).map(move |minute| (hour, minute)));
+            let found =
+                times.filter_map(|(hour, minute)| instant(date, hour, minute, zone)).find(|t| *t > after);
             if found.is_some() {
                 return found;
             }

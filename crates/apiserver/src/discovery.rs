@@ -152,10 +152,9 @@ fn object_verbs(kind: &Kind) -> &'static [&'static str] {
 
 fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
     match subresource {
-        Subresource::Status
-        | Subresource::Scale
-        | Subresource::EphemeralContainers
-        | Subresource::Resize => &["get", "patch", "update"],
+        Subresource::Status | Subresource::Scale | Subresource::EphemeralContainers | Subresource::Resize => {
+            &["get", "patch", "update"]
+        }
         Subresource::Log => &["get"],
         Subresource::Binding | Subresource::Eviction => &["create"],
         Subresource::Finalize => &["update"],

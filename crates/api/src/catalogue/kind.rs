@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    ActsOn, CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Part, Scope, StorageClass, StoredAs, Subresource, scale,
+    ActsOn, CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Part, Scope, StorageClass, StoredAs, Subresource,
+    scale,
 };
 use crate::crd::CustomKind;
 use crate::status::{FieldError, GroupKind, GroupResource};

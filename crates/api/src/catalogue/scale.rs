@@ -53,7 +53,8 @@ pub(super) fn read(kind: &Kind, object: &Value) -> Option<Value> {
     match at.selector.and_then(|pointer| object.pointer(pointer)) {
         Some(Value::String(text)) => status["selector"] = json!(text),
         Some(Value::Object(map)) if plain_labels(map) => {
-            let pairs = map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+            let pairs =
+                map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
             status["selector"] = json!(pairs.collect::<Vec<_>>().join(","));
         }
         Some(found) => {

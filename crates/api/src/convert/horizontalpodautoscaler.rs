@@ -122,7 +122,8 @@ fn sorted_out(metric: &Value, table: &Table, convert: impl Fn(&Value, &[(&str, &
 
 fn metric_to_v1(metric: &Value, table: &Table) -> Value {
     sorted_out(metric, table, |source, names| {
-        let found = names.iter().filter_map(|(at, key)| Some(((*key).to_owned(), source.pointer(at)?.clone())));
+        let found =
+            names.iter().filter_map(|(at, key)| Some(((*key).to_owned(), source.pointer(at)?.clone())));
         Value::Object(found.collect())
     })
 }
@@ -175,7 +176,8 @@ fn all(metrics: &[Value], table: &Table, convert: fn(&Value, &Table) -> Value) -
 /// From the stored version.
 pub(crate) fn to_v1(autoscaler: &mut Value) {
     let mut metrics = take_list(autoscaler, "spec", "metrics");
-    let share = |metric: &Value| is_cpu(metric) && metric.pointer("/resource/target/averageUtilization").is_some();
+    let share =
+        |metric: &Value| is_cpu(metric) && metric.pointer("/resource/target/averageUtilization").is_some();
     if let Some(index) = metrics.iter().position(share) {
         let cpu = metrics.remove(index);
         set(autoscaler, "spec", TARGET, cpu["resource"]["target"]["averageUtilization"].clone());
@@ -183,7 +185,8 @@ pub(crate) fn to_v1(autoscaler: &mut Value) {
     if !metrics.is_empty() {
         put_json(autoscaler, METRICS, &Value::Array(all(&metrics, WISHED, metric_to_v1)));
     }
-    let behavior = autoscaler.get_mut("spec").and_then(Value::as_object_mut).and_then(|s| s.remove("behavior"));
+    let behavior =
+        autoscaler.get_mut("spec").and_then(Value::as_object_mut).and_then(|s| s.remove("behavior"));
     if let Some(behavior) = behavior {
         put_json(autoscaler, BEHAVIOR, &behavior);
     }

@@ -57,7 +57,11 @@ fn an_autoscaler_keeps_in_annotations_what_v1_cannot_say() {
     let seen = back_and_forth(&stored, horizontalpodautoscaler::to_v1, horizontalpodautoscaler::to_v2);
     assert_eq!(seen["spec"], json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 60}));
     assert_eq!(seen["status"], json!({"currentReplicas": 1, "currentCPUUtilizationPercentage": 7}));
-    let metrics = seen["metadata"]["annotations"][horizontalpodautoscaler::METRICS].as_str().expect("an annotation");
+    let metrics =
+        seen["metadata"]["annotations"][horizontalpodautoscaler::METRICS].as_str().expect("an annotation");
     let metrics: Value = serde_json::from_str(metrics).expect("JSON");
-    assert_eq!(metrics[0], json!({"type": "Pods", "pods": {"metricName": "rps", "targetAverageValue": "10"}}));
+    assert_eq!(
+        metrics[0],
+        json!({"type": "Pods", "pods": {"metricName": "rps", "targetAverageValue": "10"}})
+    );
 }

@@ -78,7 +78,9 @@ pub(super) fn add(kind: &OpenApiKind<'_>, paths: &mut Map<String, Value>) {
 fn subresource_operations(target: Target<'_>, subresource: Subresource) -> Value {
     let other = |schema, group, kind| Target { schema, group, version: "v1", kind, custom: false };
     match subresource {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => object_operations(target),
+        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
+            object_operations(target)
+        }
         Subresource::Finalize => json!({ "put": write(target, "put", OBJECTS, 200) }),
         // A scale is an object of another kind; its patches follow the kind that is scaled.
         Subresource::Scale => {

@@ -18,8 +18,7 @@ pub(crate) const COLUMNS: &[Column] = &[
 ];
 
 pub(crate) fn cells(autoscaler: &Value, now: Timestamp) -> Vec<Value> {
-    let target =
-        |key: &str| text(autoscaler, &format!("/spec/scaleTargetRef/{key}")).to_owned();
+    let target = |key: &str| text(autoscaler, &format!("/spec/scaleTargetRef/{key}")).to_owned();
     let min = autoscaler.pointer("/spec/minReplicas").and_then(Value::as_i64);
     vec![
         name(autoscaler),

@@ -56,9 +56,9 @@ pub(super) fn phase(object: &Value) -> &str {
 }
 
 pub(crate) fn cells(volume: &Value, now: Timestamp) -> Vec<Value> {
-    let claim = volume.pointer("/spec/claimRef").map(|claim| {
-        format!("{}/{}", text(claim, "/namespace"), text(claim, "/name"))
-    });
+    let claim = volume
+        .pointer("/spec/claimRef")
+        .map(|claim| format!("{}/{}", text(claim, "/namespace"), text(claim, "/name")));
     vec![
         name(volume),
         json!(text(volume, "/spec/capacity/storage")),

@@ -19,7 +19,9 @@ pub(crate) fn cells(quota: &Value, now: Timestamp) -> Vec<Value> {
     let hard: BTreeMap<&String, &Value> = hard.into_iter().flatten().collect();
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
     for (resource, amount) in hard {
-        let used = quota.pointer("/status/used").map_or("", |used| used.get(resource).and_then(Value::as_str).unwrap_or_default());
+        let used = quota
+            .pointer("/status/used")
+            .map_or("", |used| used.get(resource).and_then(Value::as_str).unwrap_or_default());
         let used = if used.is_empty() { "0" } else { used };
         let part = format!("{resource}: {used}/{}", text(amount, ""));
         if resource.starts_with("limits.") { limits.push(part) } else { requests.push(part) }

@@ -220,7 +220,8 @@ pub(super) fn spread(spec: &Value, path: &Path, errors: &mut Errors) {
                 invalid(&path, domains, "must be greater than zero", errors);
             }
             if action != "DoNotSchedule" {
-                let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
+                let detail =
+                    format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
                 invalid(&path, domains, detail, errors);
             }
         }

@@ -180,6 +180,7 @@ pub(super) fn label_selector(selector: &Value, path: &Path, errors: &mut Errors)
 
 /// Whether a label selector says nothing at all.
 pub(super) fn is_empty_selector(selector: &Value) -> bool {
-    let no_labels = selector.get("matchLabels").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
+    let no_labels =
+        selector.get("matchLabels").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
     no_labels && list(selector, "matchExpressions").is_empty()
 }

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::check::{Errors, choice, duplicate, forbidden, invalid, not_found, required, shaped, unsupported};
 use super::podspec::Surroundings;
-use super::{Path, env, integer, list, mount, names, port_number, probe, protocol, resources, security, text};
+use super::{
+    Path, env, integer, list, mount, names, port_number, probe, protocol, resources, security, text,
+};
 
 const PULL_POLICIES: &[&str] = &["Always", "IfNotPresent", "Never"];
 const MESSAGE_POLICIES: &[&str] = &["File", "FallbackToLogsOnError"];
@@ -74,7 +76,8 @@ pub(super) fn init(around: &Surroundings<'_>, path: &Path, errors: &mut Errors) 
             let detail = "may not be set for init containers without restartPolicy=Always";
             forbidden(&item.child(key), detail, errors);
         }
-        if let Some(policies) = container.get("resizePolicy").filter(|_| !list(container, "resizePolicy").is_empty())
+        if let Some(policies) =
+            container.get("resizePolicy").filter(|_| !list(container, "resizePolicy").is_empty())
         {
             let detail = "must not be set for init containers";
             invalid(&item.child("resizePolicy"), policies.clone(), detail, errors);
@@ -135,12 +138,7 @@ fn common(container: &Value, around: &Surroundings<'_>, path: &Path, errors: &mu
     choice(container, "imagePullPolicy", PULL_POLICIES, path, errors);
     resources::container(&container["resources"], &around.claims, &path.child("resources"), errors);
     resize_policy(container, around, &path.child("resizePolicy"), errors);
-    security::container(
-        around.spec,
-        &container["securityContext"],
-        &path.child("securityContext"),
-        errors,
-    );
+    security::container(around.spec, &container["securityContext"], &path.child("securityContext"), errors);
 }
 
 /// Only in pods: templates with a blank around the image were always let through.

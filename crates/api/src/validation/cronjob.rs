@@ -68,8 +68,7 @@ fn time_zone(zone: &str, path: &Path, errors: &mut Errors) {
         return invalid(path, zone, format!("unknown time zone {zone}"), errors);
     }
     if zone.eq_ignore_ascii_case("Local") {
-        let detail =
-            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
+        let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         return invalid(path, zone, detail, errors);
     }
     if cron::time_zone(zone).is_none() {

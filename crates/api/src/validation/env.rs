@@ -192,7 +192,8 @@ pub(super) fn resource(reference: &Value, place: Place, path: &Path, errors: &mu
     } else if !RESOURCES.contains(&name) && !huge {
         unsupported(&path.child("resource"), name, RESOURCES, errors);
     }
-    let divisor = reference.get("divisor").and_then(|d| Quantity::from_json(d).ok()).unwrap_or(Quantity::ZERO);
+    let divisor =
+        reference.get("divisor").and_then(|d| Quantity::from_json(d).ok()).unwrap_or(Quantity::ZERO);
     if divisor.is_zero() {
         return;
     }

@@ -89,7 +89,8 @@ fn series(event: &Value, errors: &mut Errors) {
 fn common(event: &Value, controller_key: &str, errors: &mut Errors) {
     let involved = event.get("involvedObject").unwrap_or(&Value::Null);
     let (namespace, about) = (meta::namespace(event), text(involved, "namespace"));
-    let mismatch = || FieldError::invalid("involvedObject.namespace", about, "does not match event.namespace");
+    let mismatch =
+        || FieldError::invalid("involvedObject.namespace", about, "does not match event.namespace");
     // Events about things beside all namespaces are kept in `default`.
     if text(event, "eventTime").is_empty() {
         if about != namespace && !(about.is_empty() && namespace == "default") {

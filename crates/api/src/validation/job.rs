@@ -102,7 +102,9 @@ pub(super) fn validate_spec(spec: &Value, path: &Path, errors: &mut Errors) {
 fn managed_by(spec: &Value, path: &Path, errors: &mut Errors) {
     let Some(manager) = spec.get("managedBy").and_then(Value::as_str) else { return };
     let shaped = manager.split_once('/').is_some_and(|(domain, name)| {
-        names::dns1123_subdomain(domain).is_empty() && names::path_segment(name).is_empty() && !name.is_empty()
+        names::dns1123_subdomain(domain).is_empty()
+            && names::path_segment(name).is_empty()
+            && !name.is_empty()
     });
     if manager.is_empty() {
         required(path, "", errors);
@@ -201,7 +203,12 @@ pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mut before = old.clone();
     if open {
         let from = |pointer: &str| new.pointer(pointer).cloned();
-        take(&mut before, "/spec/template/metadata", "annotations", from("/spec/template/metadata/annotations"));
+        take(
+            &mut before,
+            "/spec/template/metadata",
+            "annotations",
+            from("/spec/template/metadata/annotations"),
+        );
         take(&mut before, "/spec/template/metadata", "labels", from("/spec/template/metadata/labels"));
         for key in SCHEDULING {
             take(&mut before, "/spec/template/spec", key, from(&format!("/spec/template/spec/{key}")));

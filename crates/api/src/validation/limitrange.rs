@@ -107,10 +107,8 @@ fn ratio(name: &str, amounts: &BTreeMap<&str, Quantity>, path: &Path, errors: &m
     }
     let (Some(min), Some(max)) = (amounts.get("min"), amounts.get("max")) else { return };
     #[allow(clippy::cast_precision_loss, reason = "the limit is shown with six digits")]
-    let (ratio_value, limit) = (
-        ratio.milli_value() as f64 / 1000.0,
-        max.milli_value() as f64 / min.milli_value() as f64,
-    );
+    let (ratio_value, limit) =
+        (ratio.milli_value() as f64 / 1000.0, max.milli_value() as f64 / min.milli_value() as f64);
     if ratio_value > limit {
         let detail = format!("ratio {ratio} is greater than max/min = {limit:.6}");
         invalid(&path, ratio.to_string(), detail, errors);

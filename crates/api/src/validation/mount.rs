@@ -81,7 +81,11 @@ fn propagation(container: &Value, mount: &Value, path: &Path, errors: &mut Error
             unsupported(&path, mode, PROPAGATIONS, errors);
         }
         if mode == "Bidirectional" && !flag(&container["securityContext"], "privileged") {
-            forbidden(&path, "Bidirectional mount propagation is available only to privileged containers", errors);
+            forbidden(
+                &path,
+                "Bidirectional mount propagation is available only to privileged containers",
+                errors,
+            );
         }
     }
     let path = path.child("recursiveReadOnly");
@@ -92,7 +96,8 @@ fn propagation(container: &Value, mount: &Value, path: &Path, errors: &mut Error
                 forbidden(&path, "may only be specified when readOnly is true", errors);
             }
             if !matches!(text(mount, "mountPropagation"), "" | "None") {
-                let detail = format!("may only be specified when mountPropagation is None or not specified ({mode})");
+                let detail =
+                    format!("may only be specified when mountPropagation is None or not specified ({mode})");
                 forbidden(&path, detail, errors);
             }
         }
@@ -112,8 +117,7 @@ fn devices(container: &Value, volumes: &BTreeMap<&str, &Value>, path: &Path, err
         } else if !names.insert(name) {
             invalid(&item.child("name"), name, "must be unique", errors);
         }
-        let is_claim =
-            |v: &&Value| v.get("persistentVolumeClaim").is_some() || v.get("ephemeral").is_some();
+        let is_claim = |v: &&Value| v.get("persistentVolumeClaim").is_some() || v.get("ephemeral").is_some();
         match volume {
             None => not_found(&item.child("name"), name, errors),
             Some(volume) if !is_claim(volume) => {

@@ -13,7 +13,8 @@ const RECLAIM: &[&str] = &["Delete", "Recycle", "Retain"];
 
 fn sources(spec: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let is_source = |key: &str| {
-        matches!(key, "hostPath" | "local" | "fc" | "storageos" | "csi") || NEEDED.iter().any(|(name, _)| *name == key)
+        matches!(key, "hostPath" | "local" | "fc" | "storageos" | "csi")
+            || NEEDED.iter().any(|(name, _)| *name == key)
     };
     spec.as_object().into_iter().flat_map(Map::iter).filter(move |(key, _)| is_source(key))
 }

@@ -124,16 +124,20 @@ pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
         }
     }
     let storage = |spec: &Value| spec.pointer("/resources/requests/storage").cloned();
-    if bound && let (Some(amount), Some(requests)) = (storage(after), allowed.pointer_mut("/resources/requests")) {
+    if bound
+        && let (Some(amount), Some(requests)) = (storage(after), allowed.pointer_mut("/resources/requests"))
+    {
         requests["storage"] = amount;
     }
     if allowed != *after {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n";
         errors.push(FieldError::forbidden("spec", detail));
     }
-    let amount = |value: Option<&Value>| value.and_then(|v| Quantity::from_json(v).ok()).unwrap_or(Quantity::ZERO);
+    let amount =
+        |value: Option<&Value>| value.and_then(|v| Quantity::from_json(v).ok()).unwrap_or(Quantity::ZERO);
     let wanted = amount(storage(after).as_ref());
-    if wanted < amount(storage(before).as_ref()) && wanted <= amount(old.pointer("/status/capacity/storage")) {
+    if wanted < amount(storage(before).as_ref()) && wanted <= amount(old.pointer("/status/capacity/storage"))
+    {
         let detail = "field can not be less than status.capacity";
         errors.push(FieldError::forbidden("spec.resources.requests.storage", detail));
     }

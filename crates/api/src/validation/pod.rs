@@ -154,7 +154,8 @@ fn node_selector_grows(before: &Value, after: &Value, errors: &mut Errors) {
 }
 
 fn node_affinity_narrows(before: &Value, after: &Value, errors: &mut Errors) {
-    const TERMS: &str = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    const TERMS: &str =
+        "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     let terms = |spec: &Value| spec.pointer(TERMS).and_then(Value::as_array).cloned().unwrap_or_default();
     let (old, new) = (terms(before), terms(after));
     if old.is_empty() {
@@ -166,7 +167,12 @@ fn node_affinity_narrows(before: &Value, after: &Value, errors: &mut Errors) {
         .child("requiredDuringSchedulingIgnoredDuringExecution")
         .child("nodeSelectorTerms");
     if old.len() != new.len() {
-        return invalid(&path, new, "no additions/deletions to non-empty NodeSelectorTerms list are allowed", errors);
+        return invalid(
+            &path,
+            new,
+            "no additions/deletions to non-empty NodeSelectorTerms list are allowed",
+            errors,
+        );
     }
     for (index, (old, new)) in old.iter().zip(&new).enumerate() {
         let keeps = |key: &str| list(old, key).iter().all(|item| list(new, key).contains(item));
@@ -242,7 +248,8 @@ pub(crate) fn validate_ephemeral(old: &Value, new: &Value) -> Vec<FieldError> {
         return vec![FieldError::forbidden("", "static pods do not support ephemeral containers")];
     }
     let mut errors = Vec::new();
-    let (path, after) = (Path::new("spec").child("ephemeralContainers"), list(&new["spec"], "ephemeralContainers"));
+    let (path, after) =
+        (Path::new("spec").child("ephemeralContainers"), list(&new["spec"], "ephemeralContainers"));
     for container in list(&old["spec"], "ephemeralContainers") {
         let name = text(container, "name");
         match after.iter().find(|new| text(new, "name") == name) {
@@ -336,7 +343,11 @@ fn without_resizable(container: &Value) -> Value {
 
 fn resize(old: &Value, new: &Value, path: &Path, errors: &mut Errors) {
     let amounts = |container: &Value, key: &str| {
-        container.pointer(&format!("/resources/{key}")).and_then(Value::as_object).cloned().unwrap_or_default()
+        container
+            .pointer(&format!("/resources/{key}"))
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
     };
     for key in ["requests", "limits"] {
         let after = amounts(new, key);

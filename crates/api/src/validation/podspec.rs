@@ -8,8 +8,8 @@ use super::check::{
     Errors, choice, duplicate, forbidden, invalid, ip, required, shaped, shaped_if_set, texts, unsupported,
 };
 use super::{
-    Path, affinity, container, integer, list, meta, names, non_negative, quantities, resources, security, text,
-    volume,
+    Path, affinity, container, integer, list, meta, names, non_negative, quantities, resources, security,
+    text, volume,
 };
 
 pub(super) use super::affinity::tolerations;
@@ -91,7 +91,8 @@ fn resource_claims<'a>(spec: &'a Value, path: &Path, errors: &mut Errors) -> Vec
             }
             1 => {}
             _ => {
-                let detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                let detail =
+                    "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
                 invalid(&path, claim.clone(), detail, errors);
             }
         }
@@ -145,8 +146,9 @@ fn dns_config(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     let length = texts(config, "searches").map(|s| s.len() + 1).sum::<usize>();
     if length > SEARCH_BYTES_MAX + 1 {
-        let detail =
-            format!("must not have more than {SEARCH_BYTES_MAX} characters (including spaces) in the search list");
+        let detail = format!(
+            "must not have more than {SEARCH_BYTES_MAX} characters (including spaces) in the search list"
+        );
         invalid(&path.child("searches"), searches.to_vec(), detail, errors);
     }
     for (index, search) in texts(config, "searches").enumerate().filter(|(_, s)| *s != ".") {

@@ -54,9 +54,11 @@ fn fits(scope: &str, resource: &str) -> bool {
     match scope {
         "BestEffort" => resource == "pods",
         "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
-        "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" => {
-            resource == "pods" || COMPUTE.contains(&resource)
-        }
+        "Terminating"
+        | "NotTerminating"
+        | "NotBestEffort"
+        | "PriorityClass"
+        | "CrossNamespacePodAffinity" => resource == "pods" || COMPUTE.contains(&resource),
         _ => true,
     }
 }
@@ -107,11 +109,13 @@ fn selector(spec: &Value, path: &Path, errors: &mut Errors) {
         }
         match operator {
             "In" | "NotIn" if values.is_empty() => {
-                let detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+                let detail =
+                    "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
                 required(&path.child("values"), detail, errors);
             }
             "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+                let detail =
+                    "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
                 invalid(&path.child("values"), values.to_vec(), detail, errors);
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
@@ -125,7 +129,9 @@ fn selector(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
-    let set = |object: &Value| -> BTreeSet<String> { texts(&object["spec"], "scopes").map(str::to_owned).collect() };
+    let set = |object: &Value| -> BTreeSet<String> {
+        texts(&object["spec"], "scopes").map(str::to_owned).collect()
+    };
     if set(old) == set(new) {
         return Vec::new();
     }

@@ -229,7 +229,11 @@ fn claim_names(resources: &Value, claims: &[&str], path: &Path, errors: &mut Err
         }
         taken.push((name, request));
         if !claims.contains(&name) {
-            let list = if claims.is_empty() { " which is empty".to_owned() } else { format!(": {}", claims.join(", ")) };
+            let list = if claims.is_empty() {
+                " which is empty".to_owned()
+            } else {
+                format!(": {}", claims.join(", "))
+            };
             errors.push(FieldError {
                 kind: FieldErrorKind::NotFound,
                 ..FieldError::invalid(

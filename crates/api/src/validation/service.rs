@@ -185,7 +185,8 @@ fn traffic(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
         if kind == "LoadBalancer" && external == "Local" {
             port_number(Some(port), &path, errors);
         } else {
-            let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+            let detail =
+                "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
             invalid(&path, port, detail, errors);
         }
     }

@@ -17,7 +17,13 @@ pub(super) struct Workload {
 }
 
 /// `spec.selector` and `spec.template` of a workload whose pods run for ever.
-pub(super) fn workload(spec: &Value, workload: &Workload, claims: &[Value], path: &Path, errors: &mut Errors) {
+pub(super) fn workload(
+    spec: &Value,
+    workload: &Workload,
+    claims: &[Value],
+    path: &Path,
+    errors: &mut Errors,
+) {
     selector(spec, path, errors);
     if spec.get("selector").is_some_and(is_empty_selector) {
         invalid(&path.child("selector"), spec["selector"].clone(), workload.empty_selector, errors);

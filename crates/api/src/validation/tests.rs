@@ -412,11 +412,7 @@ fn jobs() {
                 json!(-1),
                 "spec.backoffLimit: Invalid value: -1: must be greater than or equal to 0",
             ),
-            (
-                "/spec/completionMode",
-                json!("Indexed"),
-                "",
-            ),
+            ("/spec/completionMode", json!("Indexed"), ""),
             (
                 "/spec/completionMode",
                 json!("Other"),

@@ -88,9 +88,10 @@ impl Registry {
             [one] => one,
             _ => {
                 let mut error = ApiError::internal("");
-                error.message = "This pod has more than one PodDisruptionBudget, which the eviction subresource \
+                error.message =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource \
                                  does not support."
-                    .to_owned();
+                        .to_owned();
                 error.details = None;
                 return Err(error);
             }
@@ -154,14 +155,16 @@ fn taken(budget: &Value, pod: &str, at: &str) -> Result<Value, ApiError> {
     if allowed < 0 {
         return Err(ApiError::forbidden(&resource, name, "pdb disruptions allowed is negative"));
     }
-    let unseen = budget.pointer("/status/disruptedPods").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    let unseen =
+        budget.pointer("/status/disruptedPods").and_then(Value::as_object).map_or(0, serde_json::Map::len);
     if unseen > UNSEEN_MAX {
         let why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller";
         return Err(ApiError::forbidden(&resource, name, why));
     }
     if allowed == 0 {
         let (needed, healthy) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
-        let why = format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently");
+        let why =
+            format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently");
         return Err(violation(why, None));
     }
     let mut next = budget.clone();
@@ -191,7 +194,10 @@ fn exhausted(budget: &mut Value, at: &str) {
 }
 
 fn in_progress(budget: &str) -> ApiError {
-    violation(format!("The disruption budget {budget} is still being processed by the server."), Some(RETRY_S))
+    violation(
+        format!("The disruption budget {budget} is still being processed by the server."),
+        Some(RETRY_S),
+    )
 }
 
 fn violation(cause: String, retry_after_s: Option<u32>) -> ApiError {

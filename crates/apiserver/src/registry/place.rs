@@ -186,9 +186,10 @@ mod tests {
         let events = |group| served.place(group, "v1", "events", Some("a")).unwrap();
         let (core, new) = (events(""), events("events.k8s.io"));
         assert_eq!(core.key("e"), new.key("e"));
-        let event = serde_json::json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "note": "n"});
+        let event = serde_json::json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "note": "n"});
         let stored = new.to_stored(&event).unwrap();
-        let expected = serde_json::json!({"apiVersion": "v1", "kind": "Event", "message": "n"});
+        let expected =
+            serde_json::json!({"apiVersion": "v1", "kind": "Event", "metadata": {}, "message": "n"});
         assert_eq!(core.read(&stored).unwrap(), expected);
         assert_eq!(new.read(&stored).unwrap(), event);
     }

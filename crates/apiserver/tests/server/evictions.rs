@@ -12,7 +12,8 @@ async fn running(server: &Server, name: &str) {
     object["metadata"]["labels"] = json!({ "app": "web" });
     object["spec"]["nodeName"] = json!("n");
     server.post(PODS, &object).await.expect(201);
-    let status = json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } });
+    let status =
+        json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } });
     server.patch(&format!("{PODS}/{name}/status"), "merge", &status).await.expect(200);
 }
 
@@ -130,7 +131,8 @@ async fn a_binding_is_created_and_not_kept() {
 #[tokio::test]
 async fn one_object_is_seen_through_two_versions() {
     let server = server().await;
-    let (core, new) = ("/api/v1/namespaces/default/events", "/apis/events.k8s.io/v1/namespaces/default/events");
+    let (core, new) =
+        ("/api/v1/namespaces/default/events", "/apis/events.k8s.io/v1/namespaces/default/events");
     let event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "e" },
         "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "x.y/z", "reportingInstance": "i",
@@ -143,7 +145,10 @@ async fn one_object_is_seen_through_two_versions() {
     let query = format!("{new}?fieldSelector=regarding.name=p");
     let list = server.get(&query).await.expect(200);
     assert_eq!((&list["kind"], &list["items"][0]["note"]), (&json!("EventList"), &json!("hello")));
-    server.post(core, &json!({ "metadata": { "name": "e" }, "involvedObject": { "namespace": "default" } })).await.expect(409);
+    server
+        .post(core, &json!({ "metadata": { "name": "e" }, "involvedObject": { "namespace": "default" } }))
+        .await
+        .expect(409);
     let mut events = server.watch(&format!("{new}?watch=true&resourceVersion=0"), "application/json").await;
     assert_eq!(events.next().await.unwrap()["object"]["note"], "hello");
     server.delete(&format!("{core}/e"), &json!({})).await.expect(200);

@@ -50,7 +50,9 @@ fn least(kind: &Kind) -> Option<Value> {
         "HorizontalPodAutoscaler" => json!({"spec": {"maxReplicas": 3, "scaleTargetRef": target}}),
         "LimitRange" => json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}}),
         "ResourceQuota" => json!({"spec": {"hard": {"pods": "10"}}}),
-        "PodDisruptionBudget" => json!({"spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}),
+        "PodDisruptionBudget" => {
+            json!({"spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}})
+        }
         "EndpointSlice" => json!({"addressType": "IPv4", "endpoints": []}),
         "Namespace" | "Node" | "ConfigMap" | "Secret" | "ServiceAccount" | "Endpoints" | "Lease" => json!({}),
         _ => return None,
@@ -111,7 +113,8 @@ fn every_kind_of_these_groups_goes_all_the_way() {
 fn every_kind_has_a_schema() {
     for kind in Catalogue::builtin().kinds() {
         let document = openapi_v3(&[OpenApiKind::from(kind)]);
-        let message = schema::schema().by_gvk(kind.group(), kind.version(), kind.kind()).expect("in the table");
+        let message =
+            schema::schema().by_gvk(kind.group(), kind.version(), kind.kind()).expect("in the table");
         let pointer = format!("/components/schemas/{}/properties", message.name);
         assert!(document.pointer(&pointer).is_some(), "{} {}", kind.api_version(), kind.kind());
     }

@@ -6,7 +6,8 @@ use super::{meta, print};
 
 #[test]
 fn workloads() {
-    let template = json!({"spec": {"containers": [{"name": "a", "image": "web:1"}], "nodeSelector": {"disk": "ssd"}}});
+    let template =
+        json!({"spec": {"containers": [{"name": "a", "image": "web:1"}], "nodeSelector": {"disk": "ssd"}}});
     let spec = json!({"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template});
     let stateful = json!({"metadata": meta("db"), "spec": spec, "status": {"readyReplicas": 2}});
     insta::assert_snapshot!(print("StatefulSet", &[stateful]), @r"
@@ -35,8 +36,7 @@ fn workloads() {
     nightly  @daily  <none>  False  1  60m  5m | a  web:1  <none>
     ");
     let mut revision = json!({"metadata": meta("db-1"), "revision": 1});
-    revision["metadata"]["ownerReferences"] =
-        json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]);
+    revision["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]);
     insta::assert_snapshot!(print("ControllerRevision", &[revision]), @r"
     NAME  CONTROLLER  REVISION  AGE
     db-1  statefulset.apps/db  1  5m
@@ -83,7 +83,8 @@ fn limits_and_budgets() {
     NAME  CREATED AT
     l  2026-01-01T00:55:00Z
     ");
-    let budget = json!({"metadata": meta("b"), "spec": {"minAvailable": "50%"}, "status": {"disruptionsAllowed": 1}});
+    let budget =
+        json!({"metadata": meta("b"), "spec": {"minAvailable": "50%"}, "status": {"disruptionsAllowed": 1}});
     insta::assert_snapshot!(print("PodDisruptionBudget", &[budget]), @r"
     NAME  MIN AVAILABLE  MAX UNAVAILABLE  ALLOWED DISRUPTIONS  AGE
     b  50%  N/A  1  5m

@@ -26,13 +26,18 @@ fn stateful_sets() {
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     }]);
-    good["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/d"}]);
+    good["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "data", "mountPath": "/d"}]);
     check(
         "StatefulSet",
         &good,
         &[
             ("/spec/selector/matchLabels/app", json!("db"), MISMATCH),
-            ("/spec/selector", json!({}), "spec.selector: Invalid value: {}: empty selector is invalid for statefulset"),
+            (
+                "/spec/selector",
+                json!({}),
+                "spec.selector: Invalid value: {}: empty selector is invalid for statefulset",
+            ),
             (
                 "/spec/podManagementPolicy",
                 json!("Any"),
@@ -106,16 +111,27 @@ fn daemon_sets_and_replication_controllers() {
         &object(&json!({"template": template()})),
         &[
             ("/spec/selector", json!({"app": "db"}), MISMATCH),
-            ("/spec/replicas", json!(-1), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
+            (
+                "/spec/replicas",
+                json!(-1),
+                "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            ),
             ("/spec/template", Value::Null, "spec.selector: Required value\nspec.template: Required value"),
         ],
     );
     let revision = json!({"metadata": {"name": "r", "namespace": "d"}, "data": {"a": 1}, "revision": 1});
-    check("ControllerRevision", &revision, &[("/data", Value::Null, "data: Required value: data is mandatory")]);
+    check(
+        "ControllerRevision",
+        &revision,
+        &[("/data", Value::Null, "data: Required value: data is mandatory")],
+    );
     check_update(
         "ControllerRevision",
         &revision,
-        &[("/data", json!({"a": 2}), "data: Invalid value: {\"a\":2}: field is immutable"), ("/revision", json!(2), "")],
+        &[
+            ("/data", json!({"a": 2}), "data: Invalid value: {\"a\":2}: field is immutable"),
+            ("/revision", json!(2), ""),
+        ],
     );
 }
 
@@ -140,7 +156,11 @@ fn cron_jobs() {
                 "spec.schedule: Invalid value: \"TZ=UTC * * * * *\": cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
             ),
             ("/spec/timeZone", json!("Europe/Berlin"), ""),
-            ("/spec/timeZone", json!("Mars"), "spec.timeZone: Invalid value: \"Mars\": unknown time zone Mars"),
+            (
+                "/spec/timeZone",
+                json!("Mars"),
+                "spec.timeZone: Invalid value: \"Mars\": unknown time zone Mars",
+            ),
             (
                 "/spec/concurrencyPolicy",
                 json!("Maybe"),
@@ -224,7 +244,11 @@ fn volumes_and_claims() {
                 json!({"server": "s", "path": "/p"}),
                 "spec.nfs: Forbidden: may not specify more than 1 volume type",
             ),
-            ("/spec/capacity/storage", json!("0"), "spec.capacity[storage]: Invalid value: \"0\": must be greater than zero"),
+            (
+                "/spec/capacity/storage",
+                json!("0"),
+                "spec.capacity[storage]: Invalid value: \"0\": must be greater than zero",
+            ),
         ],
     );
     check_update(
@@ -239,12 +263,17 @@ fn volumes_and_claims() {
             ("/spec/persistentVolumeReclaimPolicy", json!("Delete"), ""),
         ],
     );
-    let claim = object(&json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}));
+    let claim =
+        object(&json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}));
     check(
         "PersistentVolumeClaim",
         &claim,
         &[
-            ("/spec/accessModes", json!([]), "spec.accessModes: Required value: at least 1 access mode is required"),
+            (
+                "/spec/accessModes",
+                json!([]),
+                "spec.accessModes: Required value: at least 1 access mode is required",
+            ),
             (
                 "/spec/accessModes",
                 json!(["ReadWriteOnce", "ReadWriteOncePod"]),
@@ -317,7 +346,11 @@ fn limits_budgets_and_autoscalers() {
                 json!(["BestEffort"]),
                 "spec.scopes: Invalid value: [\"BestEffort\"]: unsupported scope applied to resource",
             ),
-            ("/spec/hard/pods", json!("1500m"), "spec.hard[pods]: Invalid value: \"1500m\": must be an integer"),
+            (
+                "/spec/hard/pods",
+                json!("1500m"),
+                "spec.hard[pods]: Invalid value: \"1500m\": must be an integer",
+            ),
         ],
     );
     check_update(

@@ -126,10 +126,17 @@ fn ephemeral_containers_are_only_added() {
     assert_eq!(same, old, "nothing else changes through this door");
 
     let (_, errors) = change(sub, &with, list, json!([]));
-    assert_eq!(errors, "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"debug\" may not be removed\n");
+    assert_eq!(
+        errors,
+        "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"debug\" may not be removed\n"
+    );
     let (_, errors) = change(sub, &with, "/spec/ephemeralContainers/0/image", json!("other:1"));
-    assert_eq!(errors, "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"debug\" may not be changed\n");
-    let wrong = json!([{"name": "a", "image": "x", "targetContainerName": "none", "ports": [{"containerPort": 1}]}]);
+    assert_eq!(
+        errors,
+        "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"debug\" may not be changed\n"
+    );
+    let wrong =
+        json!([{"name": "a", "image": "x", "targetContainerName": "none", "ports": [{"containerPort": 1}]}]);
     let (_, errors) = change(sub, &old, list, wrong);
     let expected = "spec.ephemeralContainers[0].name: Duplicate value: \"a\"\nspec.ephemeralContainers[0].targetContainerName: Not found: \"none\"\nspec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container";
     assert_eq!(errors, expected);
@@ -145,7 +152,10 @@ fn a_resize_changes_cpu_and_memory_only() {
     let old = create("Pod", wished);
     let at = "/spec/containers/0/resources";
     let (new, errors) = resize(&old, &format!("{at}/requests/cpu"), json!("1500m"));
-    assert_eq!((new["spec"]["containers"][0]["resources"]["requests"]["cpu"].as_str(), errors.as_str()), (Some("1500m"), ""));
+    assert_eq!(
+        (new["spec"]["containers"][0]["resources"]["requests"]["cpu"].as_str(), errors.as_str()),
+        (Some("1500m"), "")
+    );
     assert_eq!(new["metadata"]["generation"], 2);
     let (same, _) = resize(&old, "/spec/containers/0/image", json!("other:1"));
     assert_eq!(same, old, "nothing else changes through this door");
