@@ -135,14 +135,15 @@ impl<'a> Operation<'a> {
     async fn subresource(self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
         let registry = self.registry();
         match (subresource, self.verb) {
-            (Subresource::Status, Verb::Get) => self.get(),
+            (Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize, Verb::Get) => {
+                self.get()
+            }
             (Subresource::Status, Verb::Update) => self.update(&body, Mode::Status).await,
             (Subresource::Status, Verb::Patch) => self.patch(&body, Mode::Status).await,
-            (Subresource::Finalize, Verb::Update) => self.update(&body, Mode::Part(subresource)).await,
-            (Subresource::EphemeralContainers | Subresource::Resize, Verb::Get) => self.get(),
-            (Subresource::EphemeralContainers | Subresource::Resize, Verb::Update) => {
-                self.update(&body, Mode::Part(subresource)).await
-            }
+            (
+                Subresource::Finalize | Subresource::EphemeralContainers | Subresource::Resize,
+                Verb::Update,
+            ) => self.update(&body, Mode::Part(subresource)).await,
             (Subresource::EphemeralContainers | Subresource::Resize, Verb::Patch) => {
                 self.patch(&body, Mode::Part(subresource)).await
             }

@@ -191,8 +191,8 @@ pub(crate) fn to_v1(autoscaler: &mut Value) {
         put_json(autoscaler, BEHAVIOR, &behavior);
     }
     let current = take_list(autoscaler, "status", "currentMetrics");
-    let measured = current.iter().filter(|metric| is_cpu(metric));
-    let share = measured.filter_map(|m| m.pointer("/resource/current/averageUtilization")).next().cloned();
+    let mut measured = current.iter().filter(|metric| is_cpu(metric));
+    let share = measured.find_map(|m| m.pointer("/resource/current/averageUtilization")).cloned();
     if let Some(share) = share {
         set(autoscaler, "status", CURRENT, share);
     }

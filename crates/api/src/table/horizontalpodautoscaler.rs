@@ -82,15 +82,13 @@ fn metric(spec: &Value, status: Option<&Value>) -> String {
         "Pods" => format!("{}/{}", or_unknown(current("averageValue")), average.unwrap_or_default()),
         _ => {
             let resource = text(spec, &format!("/{field}/name"));
-            match average {
-                Some(average) => format!("{resource}: {}/{average}", or_unknown(current("averageValue"))),
-                None => {
-                    let percent = |value: Option<String>| value.map(|share| format!("{share}%"));
-                    let wished = percent(target("averageUtilization")).unwrap_or_else(|| "<auto>".to_owned());
-                    let found = or_unknown(percent(current("averageUtilization")));
-                    format!("{resource}: {found}/{wished}")
-                }
+            if let Some(average) = average {
+                return format!("{resource}: {}/{average}", or_unknown(current("averageValue")));
             }
+            let percent = |value: Option<String>| value.map(|share| format!("{share}%"));
+            let wished = percent(target("averageUtilization")).unwrap_or_else(|| "<auto>".to_owned());
+            let found = or_unknown(percent(current("averageUtilization")));
+            format!("{resource}: {found}/{wished}")
         }
     }
 }

@@ -53,11 +53,11 @@ fn by_type(object: &Value, kind: &str, data: &Map<String, Value>, errors: &mut V
         base64::engine::general_purpose::STANDARD.decode(text).ok()
     };
     match kind {
-        "kubernetes.io/service-account-token" => {
-            if crate::meta::annotation(object, ACCOUNT_NAME).is_none_or(str::is_empty) {
-                let path = Path::new("metadata").child("annotations").key(ACCOUNT_NAME);
-                errors.push(FieldError::required(path.to_string(), ""));
-            }
+        "kubernetes.io/service-account-token"
+            if crate::meta::annotation(object, ACCOUNT_NAME).is_none_or(str::is_empty) =>
+        {
+            let path = Path::new("metadata").child("annotations").key(ACCOUNT_NAME);
+            errors.push(FieldError::required(path.to_string(), ""));
         }
         "kubernetes.io/basic-auth" if BASIC_AUTH.iter().all(|key| !data.contains_key(*key)) => {
             let missing = BASIC_AUTH.map(|key| Path::new("data").key(key).to_string());

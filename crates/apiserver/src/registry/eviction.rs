@@ -88,10 +88,8 @@ impl Registry {
             [one] => one,
             _ => {
                 let mut error = ApiError::internal("");
-                error.message =
-                    "This pod has more than one PodDisruptionBudget, which the eviction subresource \
-                                 does not support."
-                        .to_owned();
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+                    .clone_into(&mut error.message);
                 error.details = None;
                 return Err(error);
             }
@@ -165,7 +163,7 @@ fn taken(budget: &Value, pod: &str, at: &str) -> Result<Value, ApiError> {
         let (needed, healthy) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
         let why =
             format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently");
-        return Err(violation(why, None));
+        return Err(violation(&why, None));
     }
     let mut next = budget.clone();
     next["status"]["disruptionsAllowed"] = json!(allowed - 1);
@@ -195,12 +193,12 @@ fn exhausted(budget: &mut Value, at: &str) {
 
 fn in_progress(budget: &str) -> ApiError {
     violation(
-        format!("The disruption budget {budget} is still being processed by the server."),
+        &format!("The disruption budget {budget} is still being processed by the server."),
         Some(RETRY_S),
     )
 }
 
-fn violation(cause: String, retry_after_s: Option<u32>) -> ApiError {
+fn violation(cause: &str, retry_after_s: Option<u32>) -> ApiError {
     let message = "Cannot evict pod as it would violate the pod's disruption budget.";
     let mut error = ApiError::too_many_requests(message, retry_after_s.unwrap_or(0));
     let mut details = json!({ "causes": [{ "reason": "DisruptionBudget", "message": cause }] });
