@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod crd;
+pub mod cron;
 pub mod defaults;
 pub mod meta;
 pub mod openapi;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod table;
 pub mod validation;
 
+mod convert;
 mod warnings;
 
 pub use catalogue::{Catalogue, CreateFacts, Gvk, Gvr, Kind, Scope, StorageClass, Subresource};

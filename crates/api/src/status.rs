@@ -372,11 +372,11 @@ impl FieldError {
         let mut text = self.kind.words().to_owned();
         if self.kind.shows_value() {
             let shown = match &self.bad_value {
-                None | Some(Value::Null) => "\"null\"".to_owned(),
-                Some(Value::String(string)) => format!("{string:?}"),
-                Some(other) => other.to_string(),
+                None => String::new(),
+                Some(Value::Null) => ": \"null\"".to_owned(),
+                Some(Value::String(string)) => format!(": {string:?}"),
+                Some(other) => format!(": {other}"),
             };
-            text.push_str(": ");
             text.push_str(&shown);
         }
         if !self.detail.is_empty() {

@@ -118,6 +118,7 @@ impl Documents {
                     Kind::Custom(custom) => Some(&*custom.raw_schema),
                     Kind::Builtin(_) => None,
                 },
+                create_only: kind.acts_on().is_some(),
             })
             .collect();
         Document::of(&openapi_v3(&kinds))
@@ -144,9 +145,16 @@ fn group_entry(group: &Group) -> Value {
     json!({ "name": group.name, "versions": versions, "preferredVersion": versions.first() })
 }
 
+/// What can be done with objects of a kind.
+fn object_verbs(kind: &Kind) -> &'static [&'static str] {
+    if kind.acts_on().is_some() { &["create"] } else { OBJECT_VERBS }
+}
+
 fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
     match subresource {
-        Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
+        Subresource::Status | Subresource::Scale | Subresource::EphemeralContainers | Subresource::Resize => {
+            &["get", "patch", "update"]
+        }
         Subresource::Log => &["get"],
         Subresource::Binding | Subresource::Eviction => &["create"],
         Subresource::Finalize => &["update"],
@@ -161,9 +169,11 @@ fn subresource_kind(kind: &Kind, subresource: Subresource) -> (String, String, S
         Subresource::Scale => fixed("autoscaling", "v1", "Scale"),
         Subresource::Binding => fixed("", "v1", "Binding"),
         Subresource::Eviction => fixed("policy", "v1", "Eviction"),
-        Subresource::Status | Subresource::Log | Subresource::Finalize => {
-            fixed(kind.group(), kind.version(), kind.kind())
-        }
+        Subresource::Status
+        | Subresource::Log
+        | Subresource::Finalize
+        | Subresource::EphemeralContainers
+        | Subresource::Resize => fixed(kind.group(), kind.version(), kind.kind()),
     }
 }
 
@@ -175,7 +185,7 @@ fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
             "singularName": kind.singular(),
             "namespaced": kind.namespaced(),
             "kind": kind.kind(),
-            "verbs": OBJECT_VERBS,
+            "verbs": object_verbs(kind),
         });
         put_names(&mut entry, kind);
         resources.push(entry);
@@ -245,7 +255,7 @@ fn aggregated_resource(kind: &Kind) -> Value {
         "responseKind": response_kind((kind.group().into(), kind.version().into(), kind.kind().into())),
         "scope": if kind.namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular(),
-        "verbs": OBJECT_VERBS,
+        "verbs": object_verbs(kind),
     });
     put_names(&mut entry, kind);
     let subresources: Vec<Value> = kind

@@ -4,8 +4,9 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use konzert_api::catalogue::ActsOn;
 use konzert_api::table::IncludeObject;
-use konzert_api::{ApiError, Subresource};
+use konzert_api::{ApiError, Subresource, meta};
 use konzert_store::{Compacted, Revision};
 
 use crate::auth::EndOfStreams;
@@ -68,10 +69,38 @@ impl<'a> Operation<'a> {
 
     /// Carries the request out.
     pub(crate) async fn run(self, body: RawBody) -> Result<Answer, Failure> {
-        match self.subresource {
-            None => self.object(body).await,
-            Some(subresource) => self.subresource(subresource, body).await,
+        let deprecation = self.place.kind.deprecation().map(str::to_owned);
+        let mut answer = match (self.subresource, self.place.kind.acts_on()) {
+            (None, Some(acts_on)) => self.acting(acts_on)?.act(acts_on.subresource, body).await,
+            (None, None) => self.object(body).await,
+            (Some(subresource), _) => self.subresource(subresource, body).await,
+        }?;
+        respond::warn(&mut answer, deprecation.as_slice());
+        Ok(answer)
+    }
+
+    /// The same request on the kind that is acted on.
+    fn acting(mut self, acts_on: &ActsOn) -> Result<Self, ApiError> {
+        if self.verb != Verb::Create {
+            return Err(method_not_allowed());
         }
+        let (group, version) = (self.place.kind.group().to_owned(), self.place.kind.version().to_owned());
+        let namespace = self.place.namespace.clone();
+        let served = self.registry().served();
+        self.place = served
+            .place(&group, &version, acts_on.plural, namespace.as_deref())
+            .ok_or_else(ApiError::no_such_resource)?;
+        Ok(self)
+    }
+
+    /// Acts on the object that the body names.
+    async fn act(mut self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
+        let name = meta::name(&body.document()?.value).to_owned();
+        if name.is_empty() {
+            return Err(ApiError::bad_request("metadata.name must name the object that is acted on").into());
+        }
+        self.name = Some(name);
+        self.subresource(subresource, body).await
     }
 
     async fn object(self, body: RawBody) -> Result<Answer, Failure> {
@@ -106,10 +135,18 @@ impl<'a> Operation<'a> {
     async fn subresource(self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
         let registry = self.registry();
         match (subresource, self.verb) {
-            (Subresource::Status, Verb::Get) => self.get(),
+            (Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize, Verb::Get) => {
+                self.get()
+            }
             (Subresource::Status, Verb::Update) => self.update(&body, Mode::Status).await,
             (Subresource::Status, Verb::Patch) => self.patch(&body, Mode::Status).await,
-            (Subresource::Finalize, Verb::Update) => self.update(&body, Mode::Finalize).await,
+            (
+                Subresource::Finalize | Subresource::EphemeralContainers | Subresource::Resize,
+                Verb::Update,
+            ) => self.update(&body, Mode::Part(subresource)).await,
+            (Subresource::EphemeralContainers | Subresource::Resize, Verb::Patch) => {
+                self.patch(&body, Mode::Part(subresource)).await
+            }
             (Subresource::Scale, Verb::Get) => {
                 require_json(self.headers)?;
                 Ok(respond::json(StatusCode::OK, registry.scale(&self.place, self.name())?))

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Scope, StorageClass, Subresource, scale};
+use super::{
+    ActsOn, CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Part, Scope, StorageClass, StoredAs, Subresource,
+    scale,
+};
 use crate::crd::CustomKind;
 use crate::status::{FieldError, GroupKind, GroupResource};
 use crate::table::Column;
@@ -221,6 +224,52 @@ impl Kind {
         match self {
             Self::Builtin(row) => (row.warnings)(object, old),
             Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// What is wrong with a change of the status.
+    pub fn validate_status(&self, old: &Value, new: &Value) -> Vec<FieldError> {
+        match self {
+            Self::Builtin(row) => (row.validate_status)(old, new),
+            Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// The part of an object that a subresource writes; `None` when it writes no part.
+    pub fn part(&self, subresource: Subresource) -> Option<&'static Part> {
+        match self {
+            Self::Builtin(row) => row.parts.iter().find(|part| part.subresource == subresource),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// Turns an update of a part into the object to store.
+    pub fn prepare_part(&self, part: &Part, old: &Value, new: &mut Value) {
+        (part.prepare)(old, new);
+        self.count_generation(old, new);
+    }
+
+    /// The kind as which objects are stored, where that is another one.
+    pub fn stored_as(&self) -> Option<&'static StoredAs> {
+        match self {
+            Self::Builtin(row) => row.stored_as.as_ref(),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// What creating one does, where nothing is kept.
+    pub fn acts_on(&self) -> Option<&'static ActsOn> {
+        match self {
+            Self::Builtin(row) => row.acts_on.as_ref(),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// What clients are told who use a built-in kind that should not be used any more.
+    pub fn deprecation(&self) -> Option<&'static str> {
+        match self {
+            Self::Builtin(row) => row.deprecation,
+            Self::Custom(_) => None,
         }
     }
 

@@ -123,6 +123,10 @@ pub enum Subresource {
     Eviction,
     /// `/finalize`: writes change only `spec.finalizers` of a namespace.
     Finalize,
+    /// `/ephemeralcontainers`: adds containers that look into a running pod.
+    EphemeralContainers,
+    /// `/resize`: changes resources of containers while they run.
+    Resize,
 }
 
 impl Subresource {
@@ -135,14 +139,24 @@ impl Subresource {
             Self::Binding => "binding",
             Self::Eviction => "eviction",
             Self::Finalize => "finalize",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
         }
     }
 
     /// From a path segment.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Status, Self::Scale, Self::Log, Self::Binding, Self::Eviction, Self::Finalize]
-            .into_iter()
-            .find(|s| s.name() == name)
+        const ALL: [Subresource; 8] = [
+            Subresource::Status,
+            Subresource::Scale,
+            Subresource::Log,
+            Subresource::Binding,
+            Subresource::Eviction,
+            Subresource::Finalize,
+            Subresource::EphemeralContainers,
+            Subresource::Resize,
+        ];
+        ALL.into_iter().find(|s| s.name() == name)
     }
 }
 
@@ -164,6 +178,37 @@ pub struct CreateFacts {
     pub uid: String,
     /// The time at which it is created.
     pub now: Timestamp,
+}
+
+/// A part of an object that is written through a subresource of its own.
+#[derive(Debug)]
+pub struct Part {
+    /// Where it is written.
+    pub subresource: Subresource,
+    /// Turns what was sent (second) into the old object with only this part changed.
+    pub prepare: fn(&Value, &mut Value),
+    /// What is wrong with the change (old, new) besides what is wrong with the new object.
+    pub validate: fn(&Value, &Value) -> Vec<FieldError>,
+}
+
+/// Objects of this kind are stored as objects of another kind, with other names for the same things.
+#[derive(Debug)]
+pub struct StoredAs {
+    /// What is stored; the plural is the same.
+    pub gvk: Gvk,
+    /// From this kind to the stored one, `apiVersion` aside.
+    pub to_stored: fn(&mut Value),
+    /// From the stored kind to this one, `apiVersion` aside.
+    pub from_stored: fn(&mut Value),
+}
+
+/// Objects of this kind are not kept: creating one does something to an object of another kind.
+#[derive(Debug)]
+pub struct ActsOn {
+    /// Plural of the other kind, in the same group and version.
+    pub plural: &'static str,
+    /// What is done to the object of the same name.
+    pub subresource: Subresource,
 }
 
 /// Everything that is particular to one built-in kind.
@@ -195,6 +240,8 @@ pub struct KindRow {
     pub validate_create: fn(&Value) -> Vec<FieldError>,
     /// What is wrong with a change (old, new), without its metadata.
     pub validate_update: fn(&Value, &Value) -> Vec<FieldError>,
+    /// What is wrong with a change of the status (old, new).
+    pub validate_status: fn(&Value, &Value) -> Vec<FieldError>,
     /// Fields that the server owns at creation.
     pub prepare_create: fn(&mut Value, &CreateFacts),
     /// Fields that the server keeps from the old object; status and metadata are kept for every kind.
@@ -214,6 +261,14 @@ pub struct KindRow {
     pub row_conditions: fn(&Value) -> Vec<Value>,
     /// Whether a create may bring a status (a node registers itself with one).
     pub keep_status_on_create: bool,
+    /// Parts with a subresource of their own, other than the status.
+    pub parts: &'static [Part],
+    /// Another kind whose objects these are.
+    pub stored_as: Option<StoredAs>,
+    /// What creating one does, where nothing is kept.
+    pub acts_on: Option<ActsOn>,
+    /// What clients are told who still use the kind.
+    pub deprecation: Option<&'static str>,
 }
 
 /// All built-in rows.

@@ -5,12 +5,15 @@ mod admissionregistration;
 mod apiextensions;
 mod apiregistration;
 mod apps;
+mod autoscaling;
 mod batch;
 mod coordination;
 mod core;
 mod discovery;
+mod events;
 mod networking;
 mod node;
+mod policy;
 mod scheduling;
 mod storage;
 
@@ -26,13 +29,16 @@ pub(super) static ROWS: LazyLock<Vec<KindRow>> = LazyLock::new(|| {
         apiregistration::rows(),
         discovery::rows(),
         coordination::rows(),
+        events::rows(),
         apps::rows(),
+        autoscaling::rows(),
         batch::rows(),
         networking::rows(),
         node::rows(),
         scheduling::rows(),
         storage::rows(),
         admissionregistration::rows(),
+        policy::rows(),
         apiextensions::rows(),
     ];
     groups.into_iter().flatten().collect()
@@ -54,6 +60,7 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         validate: validation::none,
         validate_create: validation::none,
         validate_update: validation::any_update,
+        validate_status: validation::any_update,
         prepare_create: defaults::nothing_to_prepare,
         prepare_update: defaults::nothing_to_keep,
         warnings: warnings::none,
@@ -63,5 +70,9 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         cells: table::namespace::cells,
         row_conditions: table::no_conditions,
         keep_status_on_create: false,
+        parts: &[],
+        stored_as: None,
+        acts_on: None,
+        deprecation: None,
     }
 }

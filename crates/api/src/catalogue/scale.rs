@@ -41,12 +41,22 @@ fn metadata_of(object: &Value) -> Map<String, Value> {
         .collect()
 }
 
+/// The selector of a `ReplicationController` is a plain map of labels.
+fn plain_labels(selector: &Map<String, Value>) -> bool {
+    !selector.is_empty() && selector.values().all(Value::is_string)
+}
+
 pub(super) fn read(kind: &Kind, object: &Value) -> Option<Value> {
     let at = pointers(kind)?;
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
     let mut status = json!({ "replicas": number(at.status) });
     match at.selector.and_then(|pointer| object.pointer(pointer)) {
         Some(Value::String(text)) => status["selector"] = json!(text),
+        Some(Value::Object(map)) if plain_labels(map) => {
+            let pairs =
+                map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+            status["selector"] = json!(pairs.collect::<Vec<_>>().join(","));
+        }
         Some(found) => {
             if let Ok(selector) = LabelSelector::from_json(found) {
                 status["selector"] = json!(selector.to_string());

@@ -7,6 +7,8 @@ use super::*;
 use crate::meta;
 use crate::{crd, own};
 
+mod walk;
+
 fn now() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().expect("a timestamp")
 }
@@ -46,10 +48,24 @@ fn every_kind_of_the_engine_has_a_row() {
     v1 services
     v1 events
     apiregistration.k8s.io/v1 apiservices
+    v1 bindings
+    v1 endpoints
+    v1 limitranges
+    v1 persistentvolumes
+    v1 persistentvolumeclaims
+    v1 podtemplates
+    v1 replicationcontrollers
+    v1 resourcequotas
     discovery.k8s.io/v1 endpointslices
     coordination.k8s.io/v1 leases
+    events.k8s.io/v1 events
     apps/v1 replicasets
     apps/v1 deployments
+    apps/v1 statefulsets
+    apps/v1 daemonsets
+    apps/v1 controllerrevisions
+    autoscaling/v2 horizontalpodautoscalers
+    autoscaling/v1 horizontalpodautoscalers
     batch/v1 jobs
     networking.k8s.io/v1 ingresses
     networking.k8s.io/v1 ingressclasses
@@ -70,6 +86,8 @@ fn every_kind_of_the_engine_has_a_row() {
     admissionregistration.k8s.io/v1 validatingadmissionpolicybindings
     admissionregistration.k8s.io/v1 mutatingadmissionpolicies
     admissionregistration.k8s.io/v1 mutatingadmissionpolicybindings
+    batch/v1 cronjobs
+    policy/v1 poddisruptionbudgets
     apiextensions.k8s.io/v1 customresourcedefinitions
     konzert.dev/v1alpha1 imagereports
     konzert.dev/v1alpha1 patchcampaigns
@@ -119,13 +137,16 @@ fn kinds_are_found_by_path_and_by_name() {
         "apiregistration.k8s.io",
         "discovery.k8s.io",
         "coordination.k8s.io",
+        "events.k8s.io",
         "apps",
+        "autoscaling",
         "batch",
         "networking.k8s.io",
         "node.k8s.io",
         "scheduling.k8s.io",
         "storage.k8s.io",
         "admissionregistration.k8s.io",
+        "policy",
         "apiextensions.k8s.io",
         "konzert.dev",
     ];

@@ -24,3 +24,15 @@ pub(crate) fn prepare_create(namespace: &mut Value, _facts: &CreateFacts) {
 pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     meta::copy_member(old, new, "spec");
 }
+
+/// A change through `/finalize`: everything but the finalizers stays.
+pub(crate) fn only_finalizers(old: &Value, new: &mut Value) {
+    let finalizers = new.pointer("/spec/finalizers").cloned();
+    new.clone_from(old);
+    if let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) {
+        match finalizers {
+            Some(list) => spec.insert("finalizers".to_owned(), list),
+            None => spec.remove("finalizers"),
+        };
+    }
+}

@@ -56,8 +56,12 @@ fn admit(spec: &mut Map<String, Value>) {
 /// anything, else `Burstable`.
 pub(crate) fn qos_class(pod: &Value) -> &'static str {
     let lists = ["/spec/containers", "/spec/initContainers"];
-    let containers: Vec<&Value> =
+    let mut containers: Vec<&Value> =
         lists.iter().filter_map(|at| pod.pointer(at)).filter_map(Value::as_array).flatten().collect();
+    // What is said for the whole pod counts instead of what its containers say.
+    if pod.pointer("/spec/resources").and_then(Value::as_object).is_some_and(|r| !r.is_empty()) {
+        containers = vec![&pod["spec"]];
+    }
     let amount = |container: &Value, list: &str, name: &str| {
         let value = container.get("resources")?.get(list)?.get(name)?;
         Quantity::from_json(value).ok().filter(|q| !q.is_zero())
@@ -84,5 +88,37 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     let class = old.pointer("/status/qosClass").cloned();
     if let (Some(class), Some(status)) = (class, new.get_mut("status").and_then(Value::as_object_mut)) {
         set(status, "qosClass", class);
+    }
+}
+
+/// A change through `/ephemeralcontainers`: everything else stays.
+pub(crate) fn only_ephemeral(old: &Value, new: &mut Value) {
+    let containers = new.pointer("/spec/ephemeralContainers").cloned();
+    new.clone_from(old);
+    if let Some(spec) = spec_mut(new) {
+        match containers {
+            Some(containers) => spec.insert("ephemeralContainers".to_owned(), containers),
+            None => spec.remove("ephemeralContainers"),
+        };
+    }
+}
+
+/// A change through `/resize`: resources and resize policies of containers that are there; everything else stays.
+pub(crate) fn only_resources(old: &Value, new: &mut Value) {
+    let wished = new.get("spec").cloned().unwrap_or_default();
+    new.clone_from(old);
+    let Some(spec) = spec_mut(new) else { return };
+    for list in ["initContainers", "containers"] {
+        let found: Vec<Value> = wished.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+        for container in super::objects(spec, list) {
+            let same = |other: &&Value| other.get("name") == container.get("name");
+            let Some(other) = found.iter().find(same) else { continue };
+            for key in ["resources", "resizePolicy"] {
+                match other.get(key) {
+                    Some(value) => container.insert(key.to_owned(), value.clone()),
+                    None => container.remove(key),
+                };
+            }
+        }
     }
 }

@@ -25,6 +25,13 @@ pub(crate) fn apply(spec: &mut Map<String, Value>) {
     if let Some(overhead) = object(spec, "overhead") {
         canonical(overhead);
     }
+    if let Some(resources) = object(spec, "resources") {
+        for list in ["limits", "requests"] {
+            if let Some(amounts) = object(resources, list) {
+                canonical(amounts);
+            }
+        }
+    }
 }
 
 /// The old name of `serviceAccountName` says the same.
@@ -128,6 +135,15 @@ fn apply_volume(volume: &mut Map<String, Value>) {
     }
     if let Some(host_path) = object(volume, "hostPath") {
         set(host_path, "type", "");
+    }
+    if let Some(template) = object(volume, "ephemeral").and_then(|e| object(e, "volumeClaimTemplate"))
+        && let Some(spec) = object(template, "spec")
+    {
+        super::persistentvolumeclaim::apply_spec(spec);
+    }
+    if let Some(image) = object(volume, "image") {
+        let policy = pull_policy(text(image, "reference"));
+        set(image, "pullPolicy", policy);
     }
     if let Some(downward) = object(volume, "downwardAPI") {
         apply_field_refs(downward);

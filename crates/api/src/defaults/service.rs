@@ -26,6 +26,11 @@ pub(crate) fn apply(service: &mut Value) {
     match text(spec, "type") {
         "ExternalName" => return,
         "NodePort" => set(spec, "externalTrafficPolicy", "Cluster"),
+        "ClusterIP"
+            if spec.get("externalIPs").and_then(Value::as_array).is_some_and(|ips| !ips.is_empty()) =>
+        {
+            set(spec, "externalTrafficPolicy", "Cluster");
+        }
         "LoadBalancer" => {
             set(spec, "externalTrafficPolicy", "Cluster");
             set(spec, "allocateLoadBalancerNodePorts", true);

@@ -29,6 +29,8 @@ pub struct OpenApiKind<'a> {
     pub subresources: Vec<Subresource>,
     /// `openAPIV3Schema` of a custom kind; `None` for a built-in one.
     pub custom_schema: Option<&'a Value>,
+    /// Objects are not kept; there is nothing but `create`.
+    pub create_only: bool,
 }
 
 impl<'a> From<&'a Kind> for OpenApiKind<'a> {
@@ -38,7 +40,8 @@ impl<'a> From<&'a Kind> for OpenApiKind<'a> {
             Kind::Custom(custom) => Some(custom.raw_schema.as_ref()),
         };
         let (scope, subresources) = (kind.scope(), kind.subresources());
-        Self { gvk: kind.gvk(), plural: kind.plural(), scope, subresources, custom_schema }
+        let create_only = kind.acts_on().is_some();
+        Self { gvk: kind.gvk(), plural: kind.plural(), scope, subresources, custom_schema, create_only }
     }
 }
 

@@ -41,7 +41,10 @@ pub(super) fn add(kind: &OpenApiKind<'_>, paths: &mut Map<String, Value>) {
     let collection = match kind.scope {
         Scope::Cluster => format!("{root}/{plural}"),
         Scope::Namespaced => {
-            paths.insert(format!("{root}/{plural}"), json!({ "get": list(target) }));
+            let everywhere = json!({ "get": list(target) });
+            if !kind.create_only {
+                paths.insert(format!("{root}/{plural}"), everywhere);
+            }
             path_parameters.push(path_parameter(
                 "namespace",
                 "object name and auth scope, such as for teams and projects",
@@ -49,13 +52,16 @@ pub(super) fn add(kind: &OpenApiKind<'_>, paths: &mut Map<String, Value>) {
             format!("{root}/namespaces/{{namespace}}/{plural}")
         }
     };
-    let mut item = json!({
-        "get": list(target),
-        "post": write(target, "post", OBJECTS, 201),
-        "delete": delete(target, "deletecollection"),
-    });
+    let mut item = json!({ "post": write(target, "post", OBJECTS, 201) });
+    if !kind.create_only {
+        item["get"] = list(target);
+        item["delete"] = delete(target, "deletecollection");
+    }
     with_parameters(&mut item, &path_parameters);
     paths.insert(collection.clone(), item);
+    if kind.create_only {
+        return;
+    }
 
     path_parameters.push(path_parameter("name", &format!("name of the {}", gvk.kind)));
     let mut item = object_operations(target);
@@ -72,7 +78,9 @@ pub(super) fn add(kind: &OpenApiKind<'_>, paths: &mut Map<String, Value>) {
 fn subresource_operations(target: Target<'_>, subresource: Subresource) -> Value {
     let other = |schema, group, kind| Target { schema, group, version: "v1", kind, custom: false };
     match subresource {
-        Subresource::Status => object_operations(target),
+        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
+            object_operations(target)
+        }
         Subresource::Finalize => json!({ "put": write(target, "put", OBJECTS, 200) }),
         // A scale is an object of another kind; its patches follow the kind that is scaled.
         Subresource::Scale => {

@@ -2,7 +2,7 @@
 //! from their own definitions.
 
 use k8s_openapi::api::{
-    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, networking, node, policy,
+    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, events, networking, node, policy,
     scheduling, storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
@@ -36,7 +36,11 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
                 Subresource::Scale => generate(&mut generator, SCALE),
                 Subresource::Binding => generate(&mut generator, BINDING),
                 Subresource::Eviction => generate(&mut generator, EVICTION),
-                Subresource::Status | Subresource::Log | Subresource::Finalize => {}
+                Subresource::Status
+                | Subresource::Log
+                | Subresource::Finalize
+                | Subresource::EphemeralContainers
+                | Subresource::Resize => {}
             }
         }
         lists.insert(format!("{name}List"), list_schema(kind.gvk, &name));
@@ -89,17 +93,30 @@ fn generate(generator: &mut SchemaGenerator, name: &str) {
             admissionregistration::v1::ValidatingAdmissionPolicyBinding,
         "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration" =>
             admissionregistration::v1::ValidatingWebhookConfiguration,
+        "io.k8s.api.apps.v1.ControllerRevision" => apps::v1::ControllerRevision,
+        "io.k8s.api.apps.v1.DaemonSet" => apps::v1::DaemonSet,
         "io.k8s.api.apps.v1.Deployment" => apps::v1::Deployment,
         "io.k8s.api.apps.v1.ReplicaSet" => apps::v1::ReplicaSet,
+        "io.k8s.api.apps.v1.StatefulSet" => apps::v1::StatefulSet,
+        "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler" => autoscaling::v1::HorizontalPodAutoscaler,
         "io.k8s.api.autoscaling.v1.Scale" => autoscaling::v1::Scale,
+        "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler" => autoscaling::v2::HorizontalPodAutoscaler,
+        "io.k8s.api.batch.v1.CronJob" => batch::v1::CronJob,
         "io.k8s.api.batch.v1.Job" => batch::v1::Job,
         "io.k8s.api.coordination.v1.Lease" => coordination::v1::Lease,
         "io.k8s.api.core.v1.Binding" => core::v1::Binding,
         "io.k8s.api.core.v1.ConfigMap" => core::v1::ConfigMap,
+        "io.k8s.api.core.v1.Endpoints" => core::v1::Endpoints,
         "io.k8s.api.core.v1.Event" => core::v1::Event,
+        "io.k8s.api.core.v1.LimitRange" => core::v1::LimitRange,
         "io.k8s.api.core.v1.Namespace" => core::v1::Namespace,
         "io.k8s.api.core.v1.Node" => core::v1::Node,
+        "io.k8s.api.core.v1.PersistentVolume" => core::v1::PersistentVolume,
+        "io.k8s.api.core.v1.PersistentVolumeClaim" => core::v1::PersistentVolumeClaim,
         "io.k8s.api.core.v1.Pod" => core::v1::Pod,
+        "io.k8s.api.core.v1.PodTemplate" => core::v1::PodTemplate,
+        "io.k8s.api.core.v1.ReplicationController" => core::v1::ReplicationController,
+        "io.k8s.api.core.v1.ResourceQuota" => core::v1::ResourceQuota,
         "io.k8s.api.core.v1.Secret" => core::v1::Secret,
         "io.k8s.api.core.v1.Service" => core::v1::Service,
         "io.k8s.api.core.v1.ServiceAccount" => core::v1::ServiceAccount,
@@ -118,6 +135,8 @@ fn generate(generator: &mut SchemaGenerator, name: &str) {
         "io.k8s.api.storage.v1.StorageClass" => storage::v1::StorageClass,
         "io.k8s.api.storage.v1.VolumeAttachment" => storage::v1::VolumeAttachment,
         "io.k8s.api.storage.v1.VolumeAttributesClass" => storage::v1::VolumeAttributesClass,
+        "io.k8s.api.events.v1.Event" => events::v1::Event,
+        "io.k8s.api.policy.v1.PodDisruptionBudget" => policy::v1::PodDisruptionBudget,
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition" =>
             apiextensions::v1::CustomResourceDefinition,
         "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions" => meta::v1::DeleteOptions,

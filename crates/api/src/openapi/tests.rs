@@ -19,6 +19,7 @@ fn apps() -> Value {
         scope: Scope::Namespaced,
         subresources: subresources.clone(),
         custom_schema: None,
+        create_only: false,
     };
     openapi_v3(&[kind(&APPS[0], "deployments"), kind(&APPS[1], "replicasets")])
 }
@@ -32,6 +33,7 @@ fn pods() -> Value {
         scope: Scope::Namespaced,
         subresources,
         custom_schema: None,
+        create_only: false,
     }])
 }
 
@@ -46,6 +48,7 @@ fn custom() -> Value {
         scope: Scope::Cluster,
         subresources: vec![Subresource::Status],
         custom_schema: Some(&own),
+        create_only: false,
     }])
 }
 

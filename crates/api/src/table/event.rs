@@ -57,3 +57,10 @@ fn source(event: &Value) -> String {
     let host = pick("/source/host", "/reportingInstance");
     if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") }
 }
+
+/// Events of `events.k8s.io/v1` look the same.
+pub(crate) fn cells_v1(event: &Value, now: Timestamp) -> Vec<Value> {
+    let mut core = event.clone();
+    crate::convert::event::to_core(&mut core);
+    cells(&core, now)
+}

@@ -6,29 +6,42 @@
 pub(crate) mod admissionpolicy;
 pub(crate) mod apiservice;
 pub(crate) mod configmap;
+pub(crate) mod controllerrevision;
 pub(crate) mod crd;
+pub(crate) mod cronjob;
 pub(crate) mod csidriver;
 pub(crate) mod csinode;
 pub(crate) mod csistoragecapacity;
+pub(crate) mod daemonset;
 pub(crate) mod deployment;
+pub(crate) mod endpoints;
 pub(crate) mod endpointslice;
 pub(crate) mod event;
+pub(crate) mod horizontalpodautoscaler;
 pub(crate) mod ingress;
 pub(crate) mod ingressclass;
 pub(crate) mod ipaddress;
 pub(crate) mod job;
 pub(crate) mod lease;
+pub(crate) mod limitrange;
 pub(crate) mod namespace;
 pub(crate) mod networkpolicy;
 pub(crate) mod node;
+pub(crate) mod persistentvolume;
+pub(crate) mod persistentvolumeclaim;
 pub(crate) mod pod;
+pub(crate) mod poddisruptionbudget;
+pub(crate) mod podtemplate;
 pub(crate) mod priorityclass;
 pub(crate) mod replicaset;
+pub(crate) mod replicationcontroller;
+pub(crate) mod resourcequota;
 pub(crate) mod runtimeclass;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod serviceaccount;
 pub(crate) mod servicecidr;
+pub(crate) mod statefulset;
 pub(crate) mod storageclass;
 #[cfg(test)]
 mod tests;
@@ -244,8 +257,13 @@ pub(crate) fn or_none(text: &str) -> &str {
 
 /// Names and images of the containers in a pod template, joined by commas: two cells of `-o wide`.
 pub(crate) fn containers(object: &Value) -> [Value; 2] {
+    containers_at(object, "/spec/template/spec/containers")
+}
+
+/// As [`containers`], for a list at another JSON pointer.
+pub(crate) fn containers_at(object: &Value, pointer: &str) -> [Value; 2] {
     let joined = |key: &str| {
-        let list = items(object, "/spec/template/spec/containers");
+        let list = items(object, pointer);
         list.filter_map(|c| c.get(key).and_then(Value::as_str)).collect::<Vec<_>>().join(",")
     };
     [json!(joined("name")), json!(joined("image"))]
@@ -253,7 +271,12 @@ pub(crate) fn containers(object: &Value) -> [Value; 2] {
 
 /// A selector as text, `<none>` when there is none.
 pub(crate) fn selector(object: &Value) -> Value {
-    let selector = object.pointer("/spec/selector").and_then(|s| LabelSelector::from_json(s).ok());
+    selector_at(object, "/spec/selector")
+}
+
+/// As [`selector`], for one at another JSON pointer.
+pub(crate) fn selector_at(object: &Value, pointer: &str) -> Value {
+    let selector = object.pointer(pointer).and_then(|s| LabelSelector::from_json(s).ok());
     json!(or_none(&selector.map(|s| s.to_string()).unwrap_or_default()))
 }
 

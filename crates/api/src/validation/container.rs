@@ -1,262 +1,228 @@
-//! Validation of one container.
+//! Validation of containers: what all have in common, and what main, init and ephemeral ones may not have.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::podspec::{Role, Surroundings};
+use super::check::{Errors, choice, duplicate, forbidden, invalid, not_found, required, shaped, unsupported};
+use super::podspec::Surroundings;
 use super::{
-    Path, integer, list, names, non_negative, one_of, port_number, probe, protocol, quantities, text,
+    Path, env, integer, list, mount, names, port_number, probe, protocol, resources, security, text,
 };
-use crate::quantity::Quantity;
-use crate::status::FieldError;
 
 const PULL_POLICIES: &[&str] = &["Always", "IfNotPresent", "Never"];
-const MESSAGE_POLICIES: &[&str] = &["FallbackToLogsOnError", "File"];
+const MESSAGE_POLICIES: &[&str] = &["File", "FallbackToLogsOnError"];
+const RESIZABLE: &[&str] = &["cpu", "memory"];
+const RESIZE_POLICIES: &[&str] = &["NotRequired", "RestartContainer"];
+const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+/// What a container that only looks around cannot have.
+const NOT_EPHEMERAL: &[&str] = &[
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+];
 
-pub(super) fn validate(
-    container: &Value,
-    role: Role,
-    path: &Path,
-    surroundings: &Surroundings<'_>,
-    errors: &mut Vec<FieldError>,
-) {
-    let (name, image) = (text(container, "name"), text(container, "image"));
-    if name.is_empty() {
-        errors.push(FieldError::required(path.child("name").to_string(), ""));
-    } else {
-        for wrong in names::dns1123_label(name) {
-            errors.push(FieldError::invalid(path.child("name").to_string(), name, wrong));
+/// `containers` of a pod.
+pub(super) fn main(around: &Surroundings<'_>, path: &Path, errors: &mut Errors) {
+    let containers = list(around.spec, "containers");
+    if containers.is_empty() {
+        return required(path, "", errors);
+    }
+    let mut taken = BTreeSet::new();
+    for (index, container) in containers.iter().enumerate() {
+        let path = path.index(index);
+        common(container, around, &path, errors);
+        let name = text(container, "name");
+        if !taken.insert(name) {
+            duplicate(&path.child("name"), name, errors);
+        }
+        running(container, around, &path, errors);
+        if container.get("restartPolicy").is_some() {
+            forbidden(&path.child("restartPolicy"), "may not be set for non-init containers", errors);
         }
     }
-    if image.is_empty() {
-        errors.push(FieldError::required(path.child("image").to_string(), ""));
-    } else if image.trim() != image {
-        let detail = "must not have leading or trailing whitespace";
-        errors.push(FieldError::invalid(path.child("image").to_string(), image, detail));
-    }
-    one_of(container, "imagePullPolicy", PULL_POLICIES, path, errors);
-    one_of(container, "terminationMessagePolicy", MESSAGE_POLICIES, path, errors);
-    ports(container, &path.child("ports"), surroundings.host_network, errors);
-    env(container, path, errors);
-    mounts(container, &path.child("volumeMounts"), surroundings, errors);
-    resources(&container["resources"], &path.child("resources"), errors);
-    security(&container["securityContext"], &path.child("securityContext"), errors);
-    probes(container, role, path, surroundings.grace_seconds, errors);
+    host_ports(containers, path, errors);
 }
 
-fn probes(container: &Value, role: Role, path: &Path, grace_seconds: i64, errors: &mut Vec<FieldError>) {
-    let policy = text(container, "restartPolicy");
-    let sidecar = role == Role::Init && policy == "Always";
-    if role == Role::Main && !policy.is_empty() {
-        let detail = "may not be set for non-init containers";
-        errors.push(FieldError::forbidden(path.child("restartPolicy").to_string(), detail));
-    }
-    if role == Role::Init {
-        one_of(container, "restartPolicy", &["Always"], path, errors);
-    }
-    let keys = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
-    if role == Role::Init && !sidecar {
-        for key in keys.iter().filter(|key| container.get(**key).is_some()) {
-            let detail = "may not be set for init containers without restartPolicy=Always";
-            errors.push(FieldError::forbidden(path.child(key).to_string(), detail));
+/// `initContainers` of a pod.
+pub(super) fn init(around: &Surroundings<'_>, path: &Path, errors: &mut Errors) {
+    let mut taken: BTreeSet<&str> = list(around.spec, "containers").iter().map(|c| text(c, "name")).collect();
+    for (index, container) in list(around.spec, "initContainers").iter().enumerate() {
+        let item = path.index(index);
+        common(container, around, &item, errors);
+        let policy = container.get("restartPolicy").and_then(Value::as_str);
+        if let Some(policy) = policy.filter(|p| *p != "Always") {
+            unsupported(&item.child("restartPolicy"), policy, &["Always"], errors);
         }
-        return;
+        let name = text(container, "name");
+        if taken.contains(name) {
+            duplicate(&item.child("name"), name, errors);
+        } else if !name.is_empty() {
+            taken.insert(name);
+        }
+        // They run one after the other, so each is alone with its ports.
+        host_ports(std::slice::from_ref(container), path, errors);
+        if policy == Some("Always") {
+            running(container, around, &item, errors);
+            continue;
+        }
+        for key in ["lifecycle"].iter().chain(&PROBES).filter(|key| container.get(**key).is_some()) {
+            let detail = "may not be set for init containers without restartPolicy=Always";
+            forbidden(&item.child(key), detail, errors);
+        }
+        if let Some(policies) =
+            container.get("resizePolicy").filter(|_| !list(container, "resizePolicy").is_empty())
+        {
+            let detail = "must not be set for init containers";
+            invalid(&item.child("resizePolicy"), policies.clone(), detail, errors);
+        }
     }
-    for key in &keys[..3] {
-        if let Some(found) = container.get(*key) {
+}
+
+/// `ephemeralContainers` of a pod.
+pub(super) fn ephemeral(around: &Surroundings<'_>, path: &Path, errors: &mut Errors) {
+    let others: BTreeSet<&str> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|key| list(around.spec, key))
+        .map(|container| text(container, "name"))
+        .collect();
+    let mut taken = others.clone();
+    for (index, container) in list(around.spec, "ephemeralContainers").iter().enumerate() {
+        let path = path.index(index);
+        common(container, around, &path, errors);
+        image_is_trimmed(container, &path, errors);
+        let (name, target) = (text(container, "name"), text(container, "targetContainerName"));
+        if !taken.insert(name) {
+            duplicate(&path.child("name"), name, errors);
+        }
+        if !target.is_empty() && !others.contains(target) {
+            not_found(&path.child("targetContainerName"), target, errors);
+        }
+        let detail = "cannot be set for an Ephemeral Container";
+        let is_set = |key: &&&str| match container.get(**key) {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(map)) => !map.is_empty(),
+            Some(_) => true,
+        };
+        for key in NOT_EPHEMERAL.iter().filter(is_set) {
+            forbidden(&path.child(key), detail, errors);
+        }
+        for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
+            let path = path.child("volumeMounts").index(index);
+            for key in ["subPath", "subPathExpr"].iter().filter(|key| !text(mount, key).is_empty()) {
+                forbidden(&path.child(key), detail, errors);
+            }
+        }
+    }
+}
+
+fn common(container: &Value, around: &Surroundings<'_>, path: &Path, errors: &mut Errors) {
+    match text(container, "name") {
+        "" => required(&path.child("name"), "", errors),
+        name => shaped(name, names::dns1123_label, &path.child("name"), errors),
+    }
+    if text(container, "image").is_empty() {
+        required(&path.child("image"), "", errors);
+    }
+    choice(container, "terminationMessagePolicy", MESSAGE_POLICIES, path, errors);
+    ports(container, &path.child("ports"), errors);
+    env::validate(container, path, errors);
+    mount::validate(container, &around.volumes, path, errors);
+    choice(container, "imagePullPolicy", PULL_POLICIES, path, errors);
+    resources::container(&container["resources"], &around.claims, &path.child("resources"), errors);
+    resize_policy(container, around, &path.child("resizePolicy"), errors);
+    security::container(around.spec, &container["securityContext"], &path.child("securityContext"), errors);
+}
+
+/// Only in pods: templates with a blank around the image were always let through.
+pub(super) fn image_is_trimmed(container: &Value, path: &Path, errors: &mut Errors) {
+    let image = text(container, "image");
+    if image.trim() != image {
+        invalid(&path.child("image"), image, "must not have leading or trailing whitespace", errors);
+    }
+}
+
+/// What only a container that goes on running may have.
+fn running(container: &Value, around: &Surroundings<'_>, path: &Path, errors: &mut Errors) {
+    for hook in ["postStart", "preStop"] {
+        if let Some(found) = container["lifecycle"].get(hook) {
+            probe::hook(found, &path.child("lifecycle").child(hook), around.grace_seconds, errors);
+        }
+    }
+    let signal = text(&container["lifecycle"], "stopSignal");
+    if !signal.is_empty() && text(&around.spec["os"], "name").is_empty() {
+        let detail = "may not be set for containers with empty `spec.os.name`";
+        forbidden(&path.child("lifecycle").child("stopSignal"), detail, errors);
+    }
+    for key in PROBES {
+        if let Some(found) = container.get(key) {
             probe::validate(found, key, &path.child(key), errors);
         }
     }
-    for hook in ["postStart", "preStop"] {
-        if let Some(found) = container["lifecycle"].get(hook) {
-            probe::hook(found, &path.child("lifecycle").child(hook), grace_seconds, errors);
-        }
-    }
 }
 
-fn ports(container: &Value, path: &Path, host_network: bool, errors: &mut Vec<FieldError>) {
+fn ports(container: &Value, path: &Path, errors: &mut Errors) {
     let mut taken = BTreeSet::new();
     for (index, port) in list(container, "ports").iter().enumerate() {
         let path = path.index(index);
         let name = text(port, "name");
         if !name.is_empty() {
-            for wrong in names::port_name(name) {
-                errors.push(FieldError::invalid(path.child("name").to_string(), name, wrong));
-            }
-            if !taken.insert(name) {
-                errors.push(FieldError::duplicate(path.child("name").to_string(), name));
+            let before = errors.len();
+            shaped(name, names::port_name, &path.child("name"), errors);
+            if errors.len() == before && !taken.insert(name) {
+                duplicate(&path.child("name"), name, errors);
             }
         }
-        let number = integer(port, "containerPort").unwrap_or(0);
-        if number == 0 {
-            errors.push(FieldError::required(path.child("containerPort").to_string(), ""));
-        } else {
-            port_number(Some(number), &path.child("containerPort"), errors);
+        match integer(port, "containerPort").unwrap_or(0) {
+            0 => required(&path.child("containerPort"), "", errors),
+            number => port_number(Some(number), &path.child("containerPort"), errors),
         }
         if let Some(host) = integer(port, "hostPort").filter(|n| *n != 0) {
             port_number(Some(host), &path.child("hostPort"), errors);
-            if host_network && host != number {
-                let detail = "must match `hostPort` when `hostNetwork` is true";
-                errors.push(FieldError::invalid(path.child("containerPort").to_string(), number, detail));
-            }
         }
         protocol(port, &path, errors);
     }
 }
 
-fn env(container: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    for (index, env) in list(container, "env").iter().enumerate() {
-        let path = path.child("env").index(index);
-        let name = text(env, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(path.child("name").to_string(), ""));
-        } else {
-            for wrong in names::env_name(name) {
-                errors.push(FieldError::invalid(path.child("name").to_string(), name, wrong));
-            }
-        }
-        if let Some(from) = env.get("valueFrom") {
-            env_source(env, from, &path.child("valueFrom"), errors);
-        }
-    }
-    for (index, from) in list(container, "envFrom").iter().enumerate() {
-        let path = path.child("envFrom").index(index);
-        let sources: Vec<&str> =
-            ["configMapRef", "secretRef"].into_iter().filter(|k| from.get(*k).is_some()).collect();
-        match sources.as_slice() {
-            [one] if text(&from[*one], "name").is_empty() => {
-                errors.push(FieldError::required(path.child(one).child("name").to_string(), ""));
-            }
-            [_] => {}
-            [] => {
-                let detail = "must specify one of: `configMapRef` or `secretRef`";
-                errors.push(FieldError::invalid(path.to_string(), "", detail));
-            }
-            _ => {
-                let detail = "may not have more than one field specified at a time";
-                errors.push(FieldError::invalid(path.to_string(), "", detail));
-            }
-        }
-    }
-}
-
-fn env_source(env: &Value, from: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    const SOURCES: [&str; 5] =
-        ["configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef"];
-    let given: Vec<&str> = SOURCES.into_iter().filter(|key| from.get(*key).is_some()).collect();
-    if !text(env, "value").is_empty() {
-        let detail = "may not be specified when `value` is not empty";
-        errors.push(FieldError::invalid(path.to_string(), "", detail));
-    }
-    if given.is_empty() {
-        let detail =
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
-        errors.push(FieldError::invalid(path.to_string(), "", detail));
-    } else if given.len() > 1 {
-        let detail = "may not have more than one field specified at a time";
-        errors.push(FieldError::invalid(path.to_string(), "", detail));
-    }
-    for key in given {
-        let (reference, path) = (&from[key], path.child(key));
-        let required: &[&str] = match key {
-            "configMapKeyRef" | "secretKeyRef" => &["name", "key"],
-            "fieldRef" => &["fieldPath"],
-            "resourceFieldRef" => &["resource"],
-            _ => &[],
-        };
-        for part in required.iter().filter(|part| text(reference, part).is_empty()) {
-            errors.push(FieldError::required(path.child(part).to_string(), ""));
-        }
-        if matches!(key, "configMapKeyRef" | "secretKeyRef") && !text(reference, "key").is_empty() {
-            let found = text(reference, "key");
-            for wrong in names::config_key(found) {
-                errors.push(FieldError::invalid(path.child("key").to_string(), found, wrong));
-            }
-        }
-        let field = text(reference, "fieldPath");
-        if key == "fieldRef" && !field.is_empty() && !is_downward_field(field) {
-            let detail = "error converting fieldPath: field label not supported: ".to_owned() + field;
-            errors.push(FieldError::invalid(path.child("fieldPath").to_string(), field, detail));
-        }
-    }
-}
-
-/// Fields of its pod that a container may see in its environment.
-fn is_downward_field(field: &str) -> bool {
-    const FIELDS: &[&str] = &[
-        "metadata.name",
-        "metadata.namespace",
-        "metadata.uid",
-        "spec.nodeName",
-        "spec.serviceAccountName",
-        "status.hostIP",
-        "status.hostIPs",
-        "status.podIP",
-        "status.podIPs",
-    ];
-    let keyed = |prefix: &str| field.strip_prefix(prefix).is_some_and(|rest| rest.ends_with("']"));
-    FIELDS.contains(&field) || keyed("metadata.labels['") || keyed("metadata.annotations['")
-}
-
-fn mounts(container: &Value, path: &Path, surroundings: &Surroundings<'_>, errors: &mut Vec<FieldError>) {
+/// Two containers cannot take the same port of the host.
+fn host_ports(containers: &[Value], path: &Path, errors: &mut Errors) {
     let mut taken = BTreeSet::new();
-    for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
-        let path = path.index(index);
-        let (name, at) = (text(mount, "name"), text(mount, "mountPath"));
-        if name.is_empty() {
-            errors.push(FieldError::required(path.child("name").to_string(), ""));
-        } else if !surroundings.volumes.contains_key(name) {
-            errors.push(FieldError::not_found(path.child("name").to_string(), name));
-        }
-        if at.is_empty() {
-            errors.push(FieldError::required(path.child("mountPath").to_string(), ""));
-        } else if !taken.insert(at) {
-            let detail = "must be unique";
-            errors.push(FieldError::invalid(path.child("mountPath").to_string(), at, detail));
-        }
-        for key in ["subPath", "subPathExpr"] {
-            let found = text(mount, key);
-            relative_path(found, &path.child(key), errors);
-        }
-        if !text(mount, "subPath").is_empty() && !text(mount, "subPathExpr").is_empty() {
-            let detail = "subPathExpr and subPath are mutually exclusive";
-            let found = text(mount, "subPathExpr");
-            errors.push(FieldError::invalid(path.child("subPathExpr").to_string(), found, detail));
+    for (at, container) in containers.iter().enumerate() {
+        for (index, port) in list(container, "ports").iter().enumerate() {
+            let Some(number) = integer(port, "hostPort").filter(|n| *n != 0) else { continue };
+            let key = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
+            if taken.contains(&key) {
+                duplicate(&path.index(at).child("ports").index(index).child("hostPort"), key, errors);
+            } else {
+                taken.insert(key);
+            }
         }
     }
 }
 
-/// A path that stays below its root.
-pub(super) fn relative_path(found: &str, path: &Path, errors: &mut Vec<FieldError>) {
-    if found.starts_with('/') {
-        errors.push(FieldError::invalid(path.to_string(), found, "must be a relative path"));
-    }
-    if found.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid(path.to_string(), found, "must not contain '..'"));
-    }
-}
-
-fn resources(resources: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    for list in ["limits", "requests"] {
-        quantities(&resources[list], &path.child(list), errors);
-    }
-    for (name, request) in resources["requests"].as_object().into_iter().flatten() {
-        let limit = resources["limits"].get(name).map(Quantity::from_json);
-        let (Ok(request), Some(Ok(limit))) = (Quantity::from_json(request), limit) else { continue };
-        if request > limit {
-            let path = path.child("requests").to_string();
-            let detail = format!("must be less than or equal to {name} limit of {limit}");
-            errors.push(FieldError::invalid(path, request.to_string(), detail));
+fn resize_policy(container: &Value, around: &Surroundings<'_>, path: &Path, errors: &mut Errors) {
+    let mut taken = BTreeSet::new();
+    for (index, item) in list(container, "resizePolicy").iter().enumerate() {
+        let (resource, policy) = (text(item, "resourceName"), text(item, "restartPolicy"));
+        if !taken.insert(resource) {
+            duplicate(&path.index(index), resource, errors);
         }
-    }
-}
-
-fn security(context: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    non_negative(context, &["runAsUser", "runAsGroup"], path, errors);
-    let flag = |key: &str| context.get(key).and_then(Value::as_bool);
-    if flag("allowPrivilegeEscalation") == Some(false) && flag("privileged") == Some(true) {
-        let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(FieldError::invalid(path.to_string(), context.clone(), detail));
+        for (found, allowed) in [(resource, RESIZABLE), (policy, RESIZE_POLICIES)] {
+            if found.is_empty() {
+                required(path, "", errors);
+            } else if !allowed.contains(&found) {
+                unsupported(path, found, allowed, errors);
+            }
+        }
+        if text(around.spec, "restartPolicy") == "Never" && policy != "NotRequired" {
+            invalid(path, policy, "must be 'NotRequired' when `restartPolicy` is 'Never'", errors);
+        }
     }
 }

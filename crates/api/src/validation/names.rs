@@ -13,6 +13,8 @@ const SUBDOMAIN_SENTENCE: &str = "a lowercase RFC 1123 subdomain must consist of
 const DNS1035_SENTENCE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const KEY_SENTENCE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE_SENTENCE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const UNDERSCORE_SENTENCE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?(\\.[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?)*')";
+const HEADER_SENTENCE: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 const ENV_SENTENCE: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 const CONFIG_KEY_SENTENCE: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
@@ -229,6 +231,25 @@ pub fn port_name(text: &str) -> Vec<String> {
     wrong
 }
 
+/// RFC 1123 subdomain in which underscores stand for letters: names of DNS records.
+pub fn dns1123_subdomain_underscore(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if text.len() > SUBDOMAIN_MAX {
+        wrong.push(too_long(SUBDOMAIN_MAX));
+    }
+    let edge = |b: u8| lower_alnum(b) || b == b'_';
+    if !text.split('.').all(|part| shaped(part, edge, |b| edge(b) || b == b'-')) {
+        wrong.push(UNDERSCORE_SENTENCE.to_owned());
+    }
+    wrong
+}
+
+/// Name of an HTTP header.
+pub fn http_header(text: &str) -> Vec<String> {
+    let fine = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fine { Vec::new() } else { vec![HEADER_SENTENCE.to_owned()] }
+}
+
 /// Names that are one segment of a path, for kinds that allow more than DNS names.
 pub fn path_segment(text: &str) -> Vec<String> {
     if text == "." || text == ".." {
@@ -267,6 +288,8 @@ mod tests {
             (port_name, &["http", "a1", "web-2"], &["1", "a--b", "-a", "A", "averyveryverylong"]),
             (wildcard_subdomain, &["*.a", "*.a.b"], &["", "*", "*a", "*.", "a.b", "*.*.a", "a.*.b"]),
             (path_segment_prefix, &["a-", "."], &["a/", "%"]),
+            (dns1123_subdomain_underscore, &["a", "_a.b_c"], &["", "a..b", "-a", "A"]),
+            (http_header, &["X-A", "a"], &["", "a b", "a:"]),
             (path_segment, &["a", "A:b"], &[".", "..", "a/b", "a%b"]),
         ];
         for (check, good, bad) in table {

@@ -14,6 +14,9 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("kubernetes.io/ssh-auth", &["ssh-privatekey"]),
     ("kubernetes.io/tls", &["tls.crt", "tls.key"]),
 ];
+/// Of these, one is enough.
+const BASIC_AUTH: [&str; 2] = ["username", "password"];
+const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
 pub(crate) fn validate(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -39,7 +42,39 @@ pub(crate) fn validate(object: &Value) -> Vec<FieldError> {
             errors.push(FieldError::required(Path::new("data").key(key).to_string(), ""));
         }
     }
+    by_type(object, kind, data, &mut errors);
     errors
+}
+
+/// What a type asks for beyond keys that are there.
+fn by_type(object: &Value, kind: &str, data: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let decoded = |key: &str| {
+        let text = data.get(key).and_then(Value::as_str)?;
+        base64::engine::general_purpose::STANDARD.decode(text).ok()
+    };
+    match kind {
+        "kubernetes.io/service-account-token"
+            if crate::meta::annotation(object, ACCOUNT_NAME).is_none_or(str::is_empty) =>
+        {
+            let path = Path::new("metadata").child("annotations").key(ACCOUNT_NAME);
+            errors.push(FieldError::required(path.to_string(), ""));
+        }
+        "kubernetes.io/basic-auth" if BASIC_AUTH.iter().all(|key| !data.contains_key(*key)) => {
+            let missing = BASIC_AUTH.map(|key| Path::new("data").key(key).to_string());
+            errors.extend(missing.into_iter().map(|path| FieldError::required(path, "")));
+        }
+        "kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson" => {
+            let key = if kind.ends_with("json") { ".dockerconfigjson" } else { ".dockercfg" };
+            let parsed = decoded(key).map(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes));
+            if let Some(Err(error)) = parsed {
+                let path = Path::new("data").key(key).to_string();
+                // Only the kind of the mistake: the text around it would show the secret.
+                let detail = format!("invalid JSON at line {} column {}", error.line(), error.column());
+                errors.push(FieldError::invalid(path, "<secret contents redacted>", detail));
+            }
+        }
+        _ => {}
+    }
 }
 
 pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {

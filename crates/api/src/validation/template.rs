@@ -2,65 +2,84 @@
 
 use serde_json::{Map, Value};
 
-use super::{Path, meta, podspec, text};
+use super::check::{Errors, forbidden, invalid, is_empty_selector, label_selector, required, unsupported};
+use super::podspec::Owner;
+use super::{Path, list, meta, pod, podspec, text};
 use crate::selector::LabelSelector;
 use crate::status::FieldError;
 
-/// Checks `spec.selector` against the labels of the template.
-pub(super) fn selector(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let at = path.child("selector");
-    let Some(value) = spec.get("selector") else {
-        errors.push(FieldError::required(at.to_string(), ""));
-        return;
-    };
-    meta::labels(value.get("matchLabels"), &at.child("matchLabels").to_string(), errors);
-    let parsed = match LabelSelector::from_json(value) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            errors.push(FieldError::invalid(at.to_string(), value.clone(), error.message));
-            return;
-        }
-    };
-    if parsed.is_everything() {
-        let detail = "empty selector is invalid: it would select every pod";
-        errors.push(FieldError::invalid(at.to_string(), value.clone(), detail));
-        return;
+/// A workload whose pods run for ever.
+pub(super) struct Workload {
+    /// In the sentence about an empty selector.
+    pub(super) empty_selector: &'static str,
+    /// In the sentence about a deadline.
+    pub(super) name: &'static str,
+}
+
+/// `spec.selector` and `spec.template` of a workload whose pods run for ever.
+pub(super) fn workload(
+    spec: &Value,
+    workload: &Workload,
+    claims: &[Value],
+    path: &Path,
+    errors: &mut Errors,
+) {
+    selector(spec, path, errors);
+    if spec.get("selector").is_some_and(is_empty_selector) {
+        invalid(&path.child("selector"), spec["selector"].clone(), workload.empty_selector, errors);
     }
-    let labels = spec.pointer("/template/metadata/labels").and_then(Value::as_object);
-    if !parsed.matches(&labels) {
-        let path = path.child("template").child("metadata").child("labels").to_string();
-        let shown = labels.cloned().map_or_else(|| Value::Object(Map::new()), Value::Object);
-        errors.push(FieldError::invalid(path, shown, "`selector` does not match template `labels`"));
+    let template = path.child("template");
+    matches_selector(spec, path, errors);
+    validate(&spec["template"], claims, &template, errors);
+    always(&spec["template"], workload.name, &template, errors);
+}
+
+/// `spec.selector` by itself.
+pub(super) fn selector(spec: &Value, path: &Path, errors: &mut Errors) {
+    match spec.get("selector") {
+        None => required(&path.child("selector"), "", errors),
+        Some(value) => label_selector(value, &path.child("selector"), errors),
     }
 }
 
-/// Checks `spec.template`, whose restart policy must be one of `policies`.
-pub(super) fn validate(spec: &Value, path: &Path, policies: &[&str], errors: &mut Vec<FieldError>) {
-    let path = path.child("template");
-    let Some(template) = spec.get("template") else {
-        errors.push(FieldError::required(path.to_string(), ""));
-        return;
-    };
-    let metadata = path.child("metadata");
-    meta::labels(template.pointer("/metadata/labels"), &metadata.child("labels").to_string(), errors);
-    meta::annotations(
-        template.pointer("/metadata/annotations"),
-        &metadata.child("annotations").to_string(),
-        errors,
-    );
-    let path = path.child("spec");
-    let Some(pod_spec) = template.get("spec") else {
-        errors.push(FieldError::required(path.child("containers").to_string(), ""));
-        return;
-    };
-    podspec::validate(pod_spec, &path, errors);
-    let policy = text(pod_spec, "restartPolicy");
-    if !policies.contains(&policy) {
-        errors.push(FieldError::not_supported(path.child("restartPolicy").to_string(), policy, policies));
+/// `spec.selector` against the labels of the template.
+pub(super) fn matches_selector(spec: &Value, path: &Path, errors: &mut Errors) {
+    let Some(Ok(parsed)) = spec.get("selector").map(LabelSelector::from_json) else { return };
+    let labels = spec.pointer("/template/metadata/labels").and_then(Value::as_object);
+    if !parsed.is_everything() && !parsed.matches(&labels) {
+        let path = path.child("template").child("metadata").child("labels");
+        let shown = labels.cloned().map_or_else(|| Value::Object(Map::new()), Value::Object);
+        invalid(&path, shown, "`selector` does not match template `labels`", errors);
     }
-    if pod_spec.get("activeDeadlineSeconds").is_some() && policies == ["Always"] {
-        let detail = "activeDeadlineSeconds in a workload that restarts its pods is not supported";
-        errors.push(FieldError::forbidden(path.child("activeDeadlineSeconds").to_string(), detail));
+}
+
+/// A pod template at `path`; `claims` are the templates of claims that its containers may mount.
+pub(super) fn validate(template: &Value, claims: &[Value], path: &Path, errors: &mut Errors) {
+    meta::labels(template.pointer("/metadata/labels"), &path.child("labels").to_string(), errors);
+    let annotations = path.child("annotations");
+    meta::annotations(template.pointer("/metadata/annotations"), &annotations.to_string(), errors);
+    pod::annotations(template, &annotations, errors);
+    let path = path.child("spec");
+    let Some(spec) = template.get("spec") else {
+        return required(&path.child("containers"), "", errors);
+    };
+    podspec::validate(spec, Owner::Template(claims), &path, errors);
+    if !list(spec, "ephemeralContainers").is_empty() {
+        let detail = "ephemeral containers not allowed in pod template";
+        forbidden(&path.child("ephemeralContainers"), detail, errors);
+    }
+}
+
+/// The pods of the template run for ever.
+pub(super) fn always(template: &Value, workload: &str, path: &Path, errors: &mut Errors) {
+    let (spec, path) = (&template["spec"], path.child("spec"));
+    let policy = text(spec, "restartPolicy");
+    if policy != "Always" {
+        unsupported(&path.child("restartPolicy"), policy, &["Always"], errors);
+    }
+    if spec.get("activeDeadlineSeconds").is_some() {
+        let detail = format!("activeDeadlineSeconds in {workload} is not Supported");
+        forbidden(&path.child("activeDeadlineSeconds"), detail, errors);
     }
 }
 
@@ -70,4 +89,19 @@ pub(super) fn fixed(old: &Value, new: &Value, keys: &[&str]) -> Vec<FieldError> 
         .filter(|key| old["spec"].get(**key) != new["spec"].get(**key))
         .map(|key| FieldError::immutable(format!("spec.{key}"), &new["spec"][*key]))
         .collect()
+}
+
+/// Counts in a status: none below zero, and none above the number of pods.
+pub(super) fn status_counts(object: &Value, counts: &[&str], of_replicas: &[&str]) -> Vec<FieldError> {
+    let (mut errors, status, path) = (Vec::new(), &object["status"], Path::new("status"));
+    super::non_negative(status, counts, &path, &mut errors);
+    let number = |key: &str| super::integer(status, key).unwrap_or(0);
+    for key in of_replicas.iter().filter(|key| number(key) > number("replicas")) {
+        invalid(&path.child(key), number(key), "cannot be greater than status.replicas", &mut errors);
+    }
+    if of_replicas.contains(&"availableReplicas") && number("availableReplicas") > number("readyReplicas") {
+        let detail = "cannot be greater than readyReplicas";
+        invalid(&path.child("availableReplicas"), number("availableReplicas"), detail, &mut errors);
+    }
+    errors
 }

@@ -8,7 +8,10 @@ mod system;
 
 use serde_json::{Value, json};
 
-use crate::{Catalogue, CreateFacts, Kind};
+use crate::{Catalogue, CreateFacts, Kind, meta};
+
+mod kinds;
+mod pods;
 
 fn kind(name: &str) -> Kind {
     let all = Catalogue::builtin();
@@ -21,6 +24,11 @@ fn create(name: &str, mut object: Value) -> Value {
     let facts =
         CreateFacts { uid: "u".to_owned(), now: "2026-01-01T00:00:00Z".parse().expect("a timestamp") };
     kind.default(&mut object);
+    let doomed = object["metadata"].get("deletionTimestamp").cloned();
+    meta::stamp_new(&mut object, &facts.uid, facts.now);
+    if let Some(time) = doomed {
+        object["metadata"]["deletionTimestamp"] = time;
+    }
     kind.prepare_create(&mut object, &facts);
     object
 }
@@ -140,7 +148,7 @@ fn pods() {
             ),
             ("/spec/containers/0/name", json!(""), "spec.containers[0].name: Required value"),
             ("/spec/containers/1/name", json!("a"), "spec.containers[1].name: Duplicate value: \"a\""),
-            ("/spec/containers/1/name", json!("i"), "spec.containers[1].name: Duplicate value: \"i\""),
+            ("/spec/containers/1/name", json!("i"), "spec.initContainers[0].name: Duplicate value: \"i\""),
             (
                 "/spec/containers/0/imagePullPolicy",
                 json!("Sometimes"),
@@ -174,7 +182,7 @@ fn pods() {
             (
                 "/spec/containers/0/volumeMounts/0/subPath",
                 json!("../x"),
-                "spec.containers[0].volumeMounts[0].subPath: Invalid value: \"../x\": must not contain '..'",
+                "spec.containers[0].volumeMounts.subPath: Invalid value: \"../x\": must not contain '..'",
             ),
             (
                 "/spec/containers/0/env",
@@ -318,7 +326,7 @@ fn deployments() {
             (
                 "/spec/selector",
                 json!({}),
-                "spec.selector: Invalid value: {}: empty selector is invalid: it would select every pod",
+                "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
             ),
             ("/spec/selector", Value::Null, "spec.selector: Required value"),
             (
@@ -344,7 +352,7 @@ fn deployments() {
             (
                 "/spec/strategy",
                 json!({"type": "Slow"}),
-                "spec.strategy.type: Unsupported value: \"Slow\": supported values: \"Recreate\", \"RollingUpdate\"",
+                "spec.strategy: Unsupported value: {\"type\":\"Slow\"}: supported values: \"Recreate\", \"RollingUpdate\"",
             ),
             (
                 "/spec/strategy",
@@ -403,7 +411,7 @@ fn jobs() {
             (
                 "/spec/template/spec/restartPolicy",
                 json!("Always"),
-                "spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\"",
+                "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"",
             ),
             (
                 "/spec/backoffLimit",
@@ -414,7 +422,7 @@ fn jobs() {
             (
                 "/spec/completionMode",
                 json!("Other"),
-                "spec.completionMode: Unsupported value: \"Other\": supported values: \"Indexed\", \"NonIndexed\"",
+                "spec.completionMode: Unsupported value: \"Other\": supported values: \"NonIndexed\", \"Indexed\"",
             ),
         ],
     );
@@ -461,7 +469,7 @@ fn services() {
             (
                 "/spec/ports",
                 json!([{"port": 1, "name": "a"}, {"port": 1, "name": "b"}]),
-                "spec.ports[1]: Duplicate value: {\"name\":\"b\",\"port\":1,\"protocol\":\"TCP\",\"targetPort\":1}",
+                "spec.ports[1]: Duplicate value: {\"port\":1,\"protocol\":\"TCP\",\"targetPort\":0}",
             ),
             (
                 "/spec/ports/0/nodePort",
@@ -490,9 +498,9 @@ fn services() {
         &placed,
         &[
             (
-                "/spec/clusterIP",
-                json!("10.96.0.6"),
-                "spec.clusterIPs[0]: Invalid value: \"10.96.0.6\": may not change once set",
+                "/spec/clusterIPs",
+                json!(["10.96.0.6"]),
+                "spec.clusterIPs[0]: Invalid value: [\"10.96.0.6\"]: may not change once set",
             ),
             ("/spec/selector", json!({"a": "c"}), ""),
         ],
@@ -573,12 +581,12 @@ fn the_rest() {
             (
                 "/spec/taints/0/effect",
                 json!("Bad"),
-                "spec.taints[0].effect: Unsupported value: \"Bad\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+                "metadata.taints[0].effect: Unsupported value: \"Bad\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
             ),
             (
                 "/status/capacity",
                 json!({"cpu": "x"}),
-                "status.capacity[cpu]: Invalid value: \"x\": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'\nstatus.allocatable[cpu]: Invalid value: \"x\": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+                "status.capacity.cpu: Invalid value: \"x\": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'\nstatus.allocatable.cpu: Invalid value: \"x\": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
             ),
         ],
     );

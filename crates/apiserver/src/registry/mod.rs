@@ -16,6 +16,7 @@
 
 mod create;
 mod delete;
+mod eviction;
 mod filter;
 mod list;
 mod log;

@@ -88,7 +88,8 @@ pub(crate) struct Place {
 
 impl Place {
     fn kind_prefix(&self) -> String {
-        let group = if self.kind.group().is_empty() { "core" } else { self.kind.group() };
+        let group = self.kind.stored_as().map_or(self.kind.group(), |stored| &stored.gvk.group);
+        let group = if group.is_empty() { "core" } else { group };
         format!("/{group}/{}/", self.kind.plural())
     }
 
@@ -115,13 +116,17 @@ impl Place {
         place
     }
 
+    /// Stored objects may be written in another version than the one asked for.
     fn mixed(&self) -> bool {
-        self.definition.as_ref().is_some_and(|d| d.mixed)
+        self.kind.stored_as().is_some() || self.definition.as_ref().is_some_and(|d| d.mixed)
     }
 
     /// Stored bytes as an object in the version asked for.
     pub(crate) fn read(&self, stored: &[u8]) -> Result<Value, ApiError> {
         let mut object = decode(stored)?;
+        if let Some(other) = self.kind.stored_as() {
+            (other.from_stored)(&mut object);
+        }
         if self.mixed() {
             object["apiVersion"] = self.kind.api_version().into();
         }
@@ -138,6 +143,12 @@ impl Place {
 
     /// The bytes to store for an object.
     pub(crate) fn to_stored(&self, object: &Value) -> Result<Bytes, ApiError> {
+        if let Some(other) = self.kind.stored_as() {
+            let mut stored = object.clone();
+            (other.to_stored)(&mut stored);
+            stored["apiVersion"] = other.gvk.api_version().into();
+            return encode(&stored);
+        }
         match &self.definition {
             Some(definition) if definition.storage_api_version != self.kind.api_version() => {
                 let mut stored = object.clone();
@@ -167,5 +178,19 @@ mod tests {
             "/apps/deployments/a/b"
         );
         assert!(served.place("apps", "v1", "pods", None).is_none());
+    }
+
+    #[test]
+    fn two_versions_of_one_object_share_a_key() {
+        let served = Served::builtin();
+        let events = |group| served.place(group, "v1", "events", Some("a")).unwrap();
+        let (core, new) = (events(""), events("events.k8s.io"));
+        assert_eq!(core.key("e"), new.key("e"));
+        let event = serde_json::json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "note": "n"});
+        let stored = new.to_stored(&event).unwrap();
+        let expected =
+            serde_json::json!({"apiVersion": "v1", "kind": "Event", "metadata": {}, "message": "n"});
+        assert_eq!(core.read(&stored).unwrap(), expected);
+        assert_eq!(new.read(&stored).unwrap(), event);
     }
 }

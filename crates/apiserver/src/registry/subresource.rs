@@ -1,13 +1,13 @@
-//! Subresources that are not the object itself: `scale`, `binding`, `eviction`.
+//! Subresources that are not the object itself: `scale`, `binding`. Eviction has a file of its own.
 
 use bytes::Bytes;
 use konzert_api::{ApiError, FieldError, GroupKind, meta};
 use serde_json::{Value, json};
 
-use super::{DeleteOptions, Mode, PatchBody, Place, Registry, Written, now};
+use super::{Mode, PatchBody, Place, Registry, Written, now};
 use crate::decode::{Document, RawBody, expect_kind};
 use crate::encode::decode;
-use crate::options::{FieldValidation, Query, WriteOptions};
+use crate::options::{FieldValidation, WriteOptions};
 use crate::present::to_bytes;
 
 impl Registry {
@@ -106,24 +106,6 @@ impl Registry {
         self.modify(place, name, Mode::Internal, dry_run, bind).await?;
         success(201)
     }
-
-    /// POST `eviction`: deletion with the pod's grace.
-    pub(crate) async fn evict(
-        &self,
-        place: &Place,
-        name: &str,
-        body: &RawBody,
-        query: &Query,
-    ) -> Result<Bytes, ApiError> {
-        let mut eviction = body.document()?.value;
-        expect_kind(&mut eviction, "policy/v1", "Eviction")?;
-        let none = json!({});
-        let options = eviction.get("deleteOptions").filter(|o| o.is_object()).unwrap_or(&none);
-        let mut options = DeleteOptions::from_json(options, query)?;
-        options.dry_run |= WriteOptions::parse(query, "CreateOptions")?.dry_run;
-        self.delete(place, name, &options).await?;
-        success(201)
-    }
 }
 
 fn strictness(document: &Document, validation: FieldValidation) -> Result<Vec<String>, ApiError> {
@@ -199,7 +181,7 @@ fn bound(current: &Value, binding: &Value, node: &str, now: &str) -> Value {
     next
 }
 
-fn success(code: u16) -> Result<Bytes, ApiError> {
+pub(super) fn success(code: u16) -> Result<Bytes, ApiError> {
     to_bytes(
         &json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code }),
     )

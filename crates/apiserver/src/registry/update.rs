@@ -1,4 +1,4 @@
-//! Update: one compare-and-swap loop under PUT, PATCH, `scale`, `status`, `binding` and `finalize`.
+//! Update: one compare-and-swap loop under PUT, PATCH, `scale`, `status`, `binding` and the parts that kinds name.
 //!
 //! The loop reads the current object, lets the caller make the next one from it, prepares, validates and swaps it in. A
 //! caller whose object names a resourceVersion loses to whoever wrote in between (409); one that names none starts again.
@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use konzert_api::{ApiError, FieldError, Kind, meta};
+use konzert_api::{ApiError, FieldError, Kind, Subresource, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
 
@@ -23,8 +23,8 @@ pub(crate) enum Mode {
     Whole,
     /// Only the status.
     Status,
-    /// Only `spec.finalizers` (of a namespace).
-    Finalize,
+    /// Only the part that the subresource stands for.
+    Part(Subresource),
     /// Fields that only the server sets through a subresource of its own, such as a pod's binding.
     Internal,
 }
@@ -161,14 +161,9 @@ impl Step<'_> {
                 Hooks::settle_update(self.place, current, next);
             }
             Mode::Status => self.place.kind.prepare_status_update(current, next),
-            Mode::Finalize => {
-                let finalizers = next.pointer("/spec/finalizers").cloned();
-                *next = current.clone();
-                if let Some(spec) = next.get_mut("spec").and_then(Value::as_object_mut) {
-                    match finalizers {
-                        Some(list) => spec.insert("finalizers".to_owned(), list),
-                        None => spec.remove("finalizers"),
-                    };
+            Mode::Part(subresource) => {
+                if let Some(part) = self.place.kind.part(subresource) {
+                    self.place.kind.prepare_part(part, current, next);
                 }
             }
             Mode::Internal => {}
@@ -199,9 +194,15 @@ impl Step<'_> {
         if next == current || self.mode == Mode::Internal {
             return Ok(());
         }
-        let mut errors = self.place.kind.validate(next);
-        if self.mode == Mode::Whole {
-            errors.extend(self.place.kind.validate_update(current, next));
+        let kind = &self.place.kind;
+        let mut errors = kind.validate(next);
+        match self.mode {
+            Mode::Whole => errors.extend(kind.validate_update(current, next)),
+            Mode::Status => errors.extend(kind.validate_status(current, next)),
+            Mode::Part(subresource) => {
+                errors.extend(kind.part(subresource).into_iter().flat_map(|p| (p.validate)(current, next)));
+            }
+            Mode::Internal => {}
         }
         if errors.is_empty() {
             return Ok(());

@@ -6,6 +6,7 @@ mod crud;
 mod custom;
 mod deletion;
 mod documents;
+mod evictions;
 mod listing;
 mod samples;
 mod services;

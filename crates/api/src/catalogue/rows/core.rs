@@ -1,12 +1,29 @@
 //! Rows of `core/v1`.
 
-use super::super::{GenerationRule, Gvk, KindRow, Scope, StorageClass, Subresource};
+use super::super::{ActsOn, GenerationRule, Gvk, KindRow, Part, Scope, StorageClass, Subresource};
 use super::base;
 use crate::validation::NameRule;
 use crate::{defaults, table, validation};
 
 pub(super) fn rows() -> Vec<KindRow> {
-    vec![namespace(), node(), pod(), configmap(), secret(), serviceaccount(), service(), event()]
+    vec![
+        namespace(),
+        node(),
+        pod(),
+        configmap(),
+        secret(),
+        serviceaccount(),
+        service(),
+        event(),
+        binding(),
+        endpoints(),
+        limitrange(),
+        persistentvolume(),
+        persistentvolumeclaim(),
+        podtemplate(),
+        replicationcontroller(),
+        resourcequota(),
+    ]
 }
 
 fn namespace() -> KindRow {
@@ -17,8 +34,14 @@ fn namespace() -> KindRow {
         default_fn: defaults::namespace::apply,
         prepare_create: defaults::namespace::prepare_create,
         prepare_update: defaults::namespace::prepare_update,
+        validate: validation::namespace::validate,
         name_rule: NameRule::Label,
         field_labels: &["status.phase"],
+        parts: &[Part {
+            subresource: Subresource::Finalize,
+            prepare: defaults::namespace::only_finalizers,
+            validate: validation::namespace::validate_finalize,
+        }],
         ..base(Gvk::fixed("", "v1", "Namespace"), "namespaces", "namespace")
     }
 }
@@ -31,6 +54,7 @@ fn node() -> KindRow {
         default_fn: defaults::node::apply,
         validate: validation::node::validate,
         validate_update: validation::node::validate_update,
+        validate_status: validation::node::validate_status,
         keep_status_on_create: true,
         field_labels: &["spec.unschedulable"],
         columns: table::node::COLUMNS,
@@ -43,11 +67,20 @@ fn pod() -> KindRow {
     KindRow {
         short_names: &["po"],
         categories: &["all"],
-        subresources: &[Subresource::Status, Subresource::Log, Subresource::Binding, Subresource::Eviction],
+        subresources: &[
+            Subresource::Status,
+            Subresource::Log,
+            Subresource::Binding,
+            Subresource::Eviction,
+            Subresource::EphemeralContainers,
+            Subresource::Resize,
+        ],
         generation: GenerationRule::Spec,
         default_fn: defaults::pod::apply,
         validate: validation::pod::validate,
+        validate_create: validation::pod::validate_create,
         validate_update: validation::pod::validate_update,
+        validate_status: validation::pod::validate_status,
         prepare_create: defaults::pod::prepare_create,
         prepare_update: defaults::pod::prepare_update,
         field_labels: &[
@@ -63,6 +96,18 @@ fn pod() -> KindRow {
         columns: table::pod::COLUMNS,
         cells: table::pod::cells,
         row_conditions: table::pod::row_conditions,
+        parts: &[
+            Part {
+                subresource: Subresource::EphemeralContainers,
+                prepare: defaults::pod::only_ephemeral,
+                validate: validation::pod::validate_ephemeral,
+            },
+            Part {
+                subresource: Subresource::Resize,
+                prepare: defaults::pod::only_resources,
+                validate: validation::pod::validate_resize,
+            },
+        ],
         ..base(Gvk::fixed("", "v1", "Pod"), "pods", "pod")
     }
 }
@@ -138,5 +183,115 @@ fn event() -> KindRow {
         columns: table::event::COLUMNS,
         cells: table::event::cells,
         ..base(Gvk::fixed("", "v1", "Event"), "events", "event")
+    }
+}
+
+/// Nothing is kept: it is another way to write `pods/NAME/binding`.
+fn binding() -> KindRow {
+    KindRow {
+        acts_on: Some(ActsOn { plural: "pods", subresource: Subresource::Binding }),
+        ..base(Gvk::fixed("", "v1", "Binding"), "bindings", "binding")
+    }
+}
+
+fn endpoints() -> KindRow {
+    KindRow {
+        short_names: &["ep"],
+        default_fn: defaults::endpoints::apply,
+        validate: validation::endpoints::validate,
+        columns: table::endpoints::COLUMNS,
+        cells: table::endpoints::cells,
+        deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ..base(Gvk::fixed("", "v1", "Endpoints"), "endpoints", "endpoints")
+    }
+}
+
+fn limitrange() -> KindRow {
+    KindRow {
+        short_names: &["limits"],
+        default_fn: defaults::limitrange::apply,
+        validate: validation::limitrange::validate,
+        columns: table::limitrange::COLUMNS,
+        cells: table::limitrange::cells,
+        ..base(Gvk::fixed("", "v1", "LimitRange"), "limitranges", "limitrange")
+    }
+}
+
+fn persistentvolume() -> KindRow {
+    KindRow {
+        short_names: &["pv"],
+        scope: Scope::Cluster,
+        subresources: &[Subresource::Status],
+        default_fn: defaults::persistentvolume::apply,
+        validate: validation::persistentvolume::validate,
+        validate_update: validation::persistentvolume::validate_update,
+        prepare_create: defaults::persistentvolume::prepare_create,
+        columns: table::persistentvolume::COLUMNS,
+        cells: table::persistentvolume::cells,
+        ..base(Gvk::fixed("", "v1", "PersistentVolume"), "persistentvolumes", "persistentvolume")
+    }
+}
+
+fn persistentvolumeclaim() -> KindRow {
+    KindRow {
+        short_names: &["pvc"],
+        subresources: &[Subresource::Status],
+        default_fn: defaults::persistentvolumeclaim::apply,
+        validate: validation::persistentvolumeclaim::validate,
+        validate_update: validation::persistentvolumeclaim::validate_update,
+        prepare_create: defaults::persistentvolumeclaim::prepare_create,
+        prepare_update: defaults::persistentvolumeclaim::prepare_update,
+        columns: table::persistentvolumeclaim::COLUMNS,
+        cells: table::persistentvolumeclaim::cells,
+        ..base(
+            Gvk::fixed("", "v1", "PersistentVolumeClaim"),
+            "persistentvolumeclaims",
+            "persistentvolumeclaim",
+        )
+    }
+}
+
+fn podtemplate() -> KindRow {
+    KindRow {
+        generation: GenerationRule::AllButMetadata,
+        default_fn: defaults::podtemplate::apply,
+        validate: validation::podtemplate::validate,
+        columns: table::podtemplate::COLUMNS,
+        cells: table::podtemplate::cells,
+        ..base(Gvk::fixed("", "v1", "PodTemplate"), "podtemplates", "podtemplate")
+    }
+}
+
+fn replicationcontroller() -> KindRow {
+    KindRow {
+        short_names: &["rc"],
+        categories: &["all"],
+        subresources: &[Subresource::Status, Subresource::Scale],
+        generation: GenerationRule::Spec,
+        default_fn: defaults::replicationcontroller::apply,
+        validate: validation::replicationcontroller::validate,
+        validate_status: validation::replicationcontroller::validate_status,
+        field_labels: &["status.replicas"],
+        columns: table::replicationcontroller::COLUMNS,
+        cells: table::replicationcontroller::cells,
+        ..base(
+            Gvk::fixed("", "v1", "ReplicationController"),
+            "replicationcontrollers",
+            "replicationcontroller",
+        )
+    }
+}
+
+fn resourcequota() -> KindRow {
+    KindRow {
+        short_names: &["quota"],
+        subresources: &[Subresource::Status],
+        default_fn: defaults::resourcequota::apply,
+        validate: validation::resourcequota::validate,
+        validate_update: validation::resourcequota::validate_update,
+        validate_status: validation::resourcequota::validate_status,
+        columns: table::resourcequota::COLUMNS,
+        cells: table::resourcequota::cells,
+        ..base(Gvk::fixed("", "v1", "ResourceQuota"), "resourcequotas", "resourcequota")
     }
 }
