@@ -394,6 +394,36 @@ async fn a_namespace_gets_its_account_and_takes_everything_with_it() {
     eventually("pods run", || async { (names(&pods, "").await.len() == 3).then_some(()) }).await;
     create(&Api::<ConfigMap>::namespaced(engine.client.clone(), "shop"), json!({"metadata": {"name": "c"}}))
         .await;
+    // Kinds that no controller reads, one of them in its older version, and one that is seen through two groups.
+    let others = [
+        (
+            "",
+            "v1",
+            "PersistentVolumeClaim",
+            json!({"spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}
+            }}),
+        ),
+        ("", "v1", "Event", json!({"involvedObject": {"namespace": "shop"}})),
+        ("policy", "v1", "PodDisruptionBudget", json!({"spec": {"minAvailable": 1}})),
+        (
+            "autoscaling",
+            "v1",
+            "HorizontalPodAutoscaler",
+            json!({"spec": {
+                "maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "web"}
+            }}),
+        ),
+    ];
+    for (group, version, kind, mut object) in others {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let api: Api<DynamicObject> = Api::namespaced_with(engine.client.clone(), "shop", &resource);
+        object["apiVersion"] = json!(resource.api_version);
+        object["kind"] = json!(kind);
+        object["metadata"] = json!({"name": "left"});
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
     namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
     eventually("the namespace is gone", || async {
         namespaces.get_opt("shop").await.unwrap().is_none().then_some(())
