@@ -370,11 +370,11 @@ impl FieldError {
     /// Everything but the path, `Invalid value: "x": must be ...`.
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();
-        if self.kind.shows_value() {
-            let shown = match &self.bad_value {
-                None | Some(Value::Null) => "\"null\"".to_owned(),
-                Some(Value::String(string)) => format!("{string:?}"),
-                Some(other) => other.to_string(),
+        if let Some(value) = self.bad_value.as_ref().filter(|_| self.kind.shows_value()) {
+            let shown = match value {
+                Value::Null => "\"null\"".to_owned(),
+                Value::String(string) => format!("{string:?}"),
+                other => other.to_string(),
             };
             text.push_str(": ");
             text.push_str(&shown);

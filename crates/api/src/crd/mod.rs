@@ -2,12 +2,16 @@
 //! ones.
 //!
 //! A definition gives one [`CustomKind`] per served version. Conversion between versions is `None` only: objects keep
-//! their fields and change their `apiVersion`. CEL rules (`x-kubernetes-validations`) are refused when the definition is
-//! written, because silence would be a promise not kept.
+//! their fields and change their `apiVersion`; webhooks are refused by name.
 //!
-//! Invariant: whatever [`custom_kinds`] accepts can default, prune and validate any JSON object without failing.
+//! Invariant: whatever [`custom_kinds`] accepts can default, prune and validate any JSON object, within bounds of time and
+//! memory, without panicking.
 
+mod approval;
+mod cel;
+mod columns;
 mod definition;
+mod naming;
 mod printer;
 mod schema;
 #[cfg(test)]
@@ -18,9 +22,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use definition::{custom_kinds, establish, is_established, storage_version};
+pub use definition::{custom_kinds, is_established, storage_version};
 pub(crate) use definition::{default_definition, validate_definition, validate_definition_update};
-pub use schema::Structural;
+pub(crate) use naming::prepare;
+pub use naming::{Taken, establish, note_storage};
+pub use schema::{Part, Structural};
 
 use crate::catalogue::{Gvk, Scope, Subresource};
 use crate::status::FieldError;
@@ -97,9 +103,43 @@ impl CustomKind {
         self.schema.default(object);
     }
 
-    /// What is wrong with an object, without its metadata.
+    /// What is wrong with a new object, besides its metadata as such.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        self.schema.validate(object)
+        let mut errors = self.scale_errors(object, Part::Whole);
+        errors.extend(self.schema.validate(object));
+        errors
+    }
+
+    /// What is wrong with a change, besides the metadata as such. What was wrong before and did not change is let pass.
+    pub fn validate_update(&self, old: &Value, new: &Value, part: Part) -> Vec<FieldError> {
+        let mut errors = self.scale_errors(new, part);
+        errors.extend(self.schema.validate_update(old, new, part));
+        errors
+    }
+
+    /// The numbers behind the `scale` subresource are numbers.
+    fn scale_errors(&self, object: &Value, part: Part) -> Vec<FieldError> {
+        let Some(scale) = &self.scale else { return Vec::new() };
+        let mut errors = Vec::new();
+        let spec = (part == Part::Whole).then_some(&scale.spec_replicas);
+        for pointer in spec.into_iter().chain([&scale.status_replicas]) {
+            let path = pointer.replace('/', ".");
+            let Some(value) = object.pointer(pointer).filter(|v| !v.is_null()) else { continue };
+            let why = match value.as_i64() {
+                None => format!("{path} accessor error: {value} is not an integer"),
+                Some(n) if n < 0 => "should be a non-negative integer".to_owned(),
+                Some(n) if n > i64::from(i32::MAX) => format!("should be less than or equal to {}", i32::MAX),
+                Some(_) => continue,
+            };
+            errors.push(FieldError::invalid(path, value.clone(), why));
+        }
+        let selector = scale.label_selector.as_ref().and_then(|pointer| object.pointer(pointer).map(|v| (pointer, v)));
+        if let Some((pointer, value)) = selector.filter(|(_, value)| !value.is_string() && !value.is_null()) {
+            let path = pointer.replace('/', ".");
+            let why = format!("{path} accessor error: {value} is not a string");
+            errors.push(FieldError::invalid(path, "", why));
+        }
+        errors
     }
 
     /// Cells of one row, as many as there are columns.

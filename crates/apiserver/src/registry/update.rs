@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use konzert_api::crd::Part;
 use konzert_api::{ApiError, FieldError, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
@@ -186,7 +187,8 @@ impl Step<'_> {
         if next == current || self.mode == Mode::Internal {
             return Ok(());
         }
-        let mut errors = self.place.kind.validate(next);
+        let part = if self.mode == Mode::Status { Part::Status } else { Part::Whole };
+        let mut errors = self.place.kind.validate_change(current, next, part);
         if self.mode == Mode::Whole {
             errors.extend(self.place.kind.validate_update(current, next));
         }
