@@ -351,11 +351,23 @@ fn custom_kind(crd: &Value, version: &Value, path: &str) -> Result<CustomKind, V
         status: version.pointer("/subresources/status").is_some_and(|v| !v.is_null()),
         scale,
         columns,
+        raw_schema: Arc::new(published(raw_schema, &selectable_fields)),
         selectable_fields,
-        raw_schema: Arc::new(raw_schema.cloned().unwrap_or_default()),
         schema: Arc::new(schema),
         printers,
     })
+}
+
+/// The schema as it is published: as written, with the fields that selectors may name.
+fn published(raw: Option<&Value>, selectable: &[String]) -> Value {
+    let mut schema = raw.cloned().unwrap_or_default();
+    if !selectable.is_empty()
+        && let Some(map) = schema.as_object_mut()
+    {
+        let fields: Vec<Value> = selectable.iter().map(|field| json!({ "fieldPath": field })).collect();
+        map.insert("x-kubernetes-selectable-fields".to_owned(), Value::Array(fields));
+    }
+    schema
 }
 
 fn deprecation(version: &Value, gvk: &Gvk) -> Option<String> {

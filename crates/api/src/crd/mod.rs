@@ -13,6 +13,8 @@ mod columns;
 mod definition;
 mod naming;
 mod printer;
+mod publish;
+pub mod robust;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -91,6 +93,11 @@ impl CustomKind {
     /// The schema.
     pub fn schema(&self) -> &Structural {
         &self.schema
+    }
+
+    /// The schema for readers of `OpenAPI` v2, which has no logic, no `null` and no rules.
+    pub fn schema_v2(&self) -> Value {
+        publish::for_v2(&self.raw_schema)
     }
 
     /// Drops fields that the schema does not know and returns their paths.

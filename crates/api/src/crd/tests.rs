@@ -77,6 +77,8 @@ fn schema() -> Value {
     })
 }
 
+mod robustness;
+
 fn kind() -> CustomKind {
     custom_kinds(&definition()).expect("a good definition").remove(0)
 }
@@ -376,4 +378,172 @@ fn names_are_fixed_once_established() {
         errors.iter().map(|e| e.path.as_str()).collect::<Vec<_>>(),
         ["status.storedVersions[0]", "spec.scope"]
     );
+}
+
+#[test]
+fn our_own_definitions_install_anywhere() {
+    for own in crate::own::definitions() {
+        let mut crd = serde_json::to_value(&own).expect("a definition is JSON");
+        default_definition(&mut crd);
+        prepare(&mut crd);
+        establish(&mut crd, &Taken::default(), now());
+        assert_eq!(lines(&validate_definition(&crd)), "", "{}", crate::meta::name(&crd));
+        assert_eq!(custom_kinds(&crd).expect("a good definition").len(), 1);
+    }
+}
+
+#[test]
+fn names_that_are_taken_are_not_given() {
+    let mut first = definition();
+    default_definition(&mut first);
+    prepare(&mut first);
+    establish(&mut first, &Taken::default(), now());
+    let mut second = definition();
+    second["metadata"]["name"] = json!("fooz.example.com");
+    second["spec"]["names"] = json!({"kind": "Foo", "plural": "fooz", "shortNames": ["fz", "fo"]});
+    default_definition(&mut second);
+    prepare(&mut second);
+    let mut taken = Taken::default();
+    taken.add_definition(&first);
+    establish(&mut second, &taken, now());
+    assert!(!is_established(&second));
+    assert_eq!(second["status"]["acceptedNames"], json!({"kind": "", "plural": "fooz"}));
+    assert_eq!(second["status"]["conditions"][0]["reason"], "ListKindConflict");
+    establish(&mut second, &Taken::default(), now());
+    assert!(is_established(&second));
+    assert_eq!(second["status"]["acceptedNames"]["shortNames"], json!(["fz", "fo"]));
+}
+
+/// Schemas that are not structural, or whose keywords contradict each other.
+#[test]
+fn bad_schemas_are_refused_in_the_words_of_kubernetes() {
+    let spec = |inner: Value| json!({"type": "object", "properties": {"spec": inner}});
+    let list = |extra: Value| {
+        let mut inner = json!({"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string"}}}});
+        inner.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        spec(inner)
+    };
+    let mut out = String::new();
+    for schema in [
+        json!({}),
+        json!({"type": "object", "additionalProperties": true, "nullable": true}),
+        json!({"type": "object", "properties": {"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}}}),
+        json!({"type": "object", "properties": {"kind": {"type": "integer"}, "metadata": {"type": "string"}}}),
+        spec(json!({"properties": {"a": {"type": "string"}}})),
+        spec(json!({"type": "strange"})),
+        spec(json!({"type": "array"})),
+        spec(json!({"type": "array", "items": {}})),
+        spec(json!({"type": "array", "items": [{"type": "string"}]})),
+        spec(json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}})),
+        spec(json!({"type": "object", "$ref": "x", "definitions": {"a": {}}, "patternProperties": {"a": {}}})),
+        spec(json!({"x-kubernetes-int-or-string": true, "x-kubernetes-preserve-unknown-fields": true})),
+        spec(json!({"type": "string", "x-kubernetes-embedded-resource": true})),
+        spec(json!({"type": "object", "x-kubernetes-embedded-resource": true})),
+        spec(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": false})),
+        spec(json!({"type": "string", "anyOf": [{"type": "string", "default": "x", "description": "d"}]})),
+        spec(json!({"type": "object", "not": {"properties": {"metadata": {}}, "additionalProperties": {}}})),
+        spec(json!({"type": "string", "pattern": "["})),
+        spec(json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true})),
+        spec(json!({"type": "string", "x-kubernetes-map-type": "atomic", "x-kubernetes-list-type": "set"})),
+        spec(json!({"type": "object", "x-kubernetes-map-type": "odd"})),
+        list(json!({"x-kubernetes-list-type": "set"})),
+        list(json!({"x-kubernetes-list-type": "map"})),
+        list(json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id", "id", "no"]})),
+        list(json!({"x-kubernetes-list-map-keys": ["id"]})),
+        list(json!({"x-kubernetes-list-type": "odd"})),
+        spec(json!({"type": "integer", "default": "x"})),
+        spec(json!({"type": "object", "properties": {"a": {"type": "string"}}, "default": {"b": 1}})),
+        spec(json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "integer"}, "default": [1, 1]})),
+        spec(json!({"type": "integer", "default": 1, "x-kubernetes-validations": [{"rule": "self > 1"}]})),
+        json!({"type": "object", "properties": {"metadata": {"type": "object", "properties": {"name": {"type": "string", "default": "x"}}}}}),
+    ] {
+        let errors = Structural::parse(&schema, "s").expect_err(&schema.to_string());
+        out.push_str(&lines(&errors));
+        out.push_str("\n\n");
+    }
+    insta::assert_snapshot!(out);
+    // The two ways of old to say int-or-string are fine.
+    for any in [json!({"anyOf": [{"type": "integer"}, {"type": "string"}]}), json!({"allOf": [{"anyOf": [{"type": "integer"}, {"type": "string"}]}]})] {
+        let mut inner = json!({"x-kubernetes-int-or-string": true});
+        inner.as_object_mut().unwrap().extend(any.as_object().unwrap().clone());
+        assert!(Structural::parse(&spec(inner), "s").is_ok());
+    }
+}
+
+/// The status is judged alone, and the root of its schema with it.
+#[test]
+fn subresources_and_paths_of_definitions() {
+    let mut out = String::new();
+    let table = [
+        ("/spec/versions/0/schema/openAPIV3Schema/oneOf", json!([{"required": ["spec"]}])),
+        ("/spec/versions/0/subresources/scale/statusReplicasPath", json!("status.x")),
+        ("/spec/versions/0/subresources/scale/labelSelectorPath", json!(".metadata.x")),
+        ("/spec/versions/0/selectableFields", json!([{"jsonPath": ".spec.nothing"}, {"jsonPath": ".spec.tags"}, {"jsonPath": ""}])),
+        ("/spec/versions/0/selectableFields", json!([{"jsonPath": ".spec.colour"}, {"jsonPath": ".spec.colour"}, {"jsonPath": ".spec.parts[0]"}])),
+        ("/spec/versions/0/additionalPrinterColumns", json!([{"name": "", "type": "odd", "format": "odd", "jsonPath": ".a["}])),
+        ("/spec/versions/0/deprecationWarning", json!("old")),
+        ("/spec/names/listKind", json!("Foo")),
+        ("/spec/names/kind", json!("F_o")),
+        ("/spec/group", json!("example")),
+        ("/spec/preserveUnknownFields", json!(true)),
+        ("/spec/versions/1/storage", json!(true)),
+    ];
+    for (pointer, value) in table {
+        let mut crd = definition();
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+        crd.pointer_mut(parent).expect("a place")[key] = value;
+        out.push_str(&lines(&custom_kinds(&crd).expect_err(pointer)));
+        out.push_str("\n\n");
+    }
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn embedded_resources_unknown_fields_and_nulls() {
+    let schema = json!({"type": "object", "properties": {
+        "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {"closed": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+        "any": {"type": "object", "additionalProperties": true},
+        "inner": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
+        "nulls": {"type": "array", "items": {"type": "string", "default": "d"}},
+        "map": {"type": "object", "additionalProperties": {"type": "string"}},
+        "maybe": {"type": "string", "nullable": true, "default": "m"}
+    }});
+    let schema = Structural::parse(&schema, "s").unwrap_or_else(|e| panic!("{}", lines(&e)));
+    let mut object = json!({
+        "open": {"x": {"y": 1}, "closed": {"a": "b", "c": 1}},
+        "any": {"x": {"y": 1}},
+        "inner": {"kind": "_", "metadata": {"name": "a/b", "odd": 1}, "free": 1},
+        "nulls": [null, "x"], "map": {"gone": null, "kept": "x"}, "maybe": null
+    });
+    assert_eq!(schema.prune(&mut object), ["any.x.y", "inner.metadata.odd", "open.closed.c"]);
+    schema.default(&mut object);
+    assert_eq!(object["nulls"], json!(["d", "x"]));
+    assert_eq!((&object["map"], &object["maybe"]), (&json!({"kept": "x"}), &Value::Null));
+    insta::assert_snapshot!(lines(&schema.validate(&object)));
+}
+
+#[test]
+fn values_against_keywords() {
+    let schema = json!({"type": "object", "properties": {
+        "step": {"type": "number", "multipleOf": 0.5},
+        "below": {"type": "number", "maximum": 2, "exclusiveMaximum": true},
+        "above": {"type": "integer", "minimum": 2, "exclusiveMinimum": true},
+        "short": {"type": "string", "minLength": 3},
+        "when": {"type": "string", "format": "date-time"},
+        "small": {"type": "integer", "format": "int32"},
+        "few": {"type": "array", "minItems": 2, "items": {"type": "string"}},
+        "full": {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "string"}},
+        "either": {"x-kubernetes-int-or-string": true},
+        "choice": {"type": "integer", "enum": [1, 2]},
+        "never": {"type": "string", "not": {"enum": ["x"]}},
+        "all": {"type": "string", "allOf": [{"minLength": 2}, {"pattern": "^a"}]},
+        "any": {"type": "string", "anyOf": [{"minLength": 9}, {"pattern": "^a"}]}
+    }});
+    let schema = Structural::parse(&schema, "s").unwrap_or_else(|e| panic!("{}", lines(&e)));
+    let object = json!({
+        "step": 0.7, "below": 2, "above": 2, "short": "é", "when": "now", "small": 3_000_000_000_u64, "few": ["x"],
+        "full": {"a": "b", "c": 1}, "either": true, "choice": 3, "never": "x", "all": "b", "any": "b"
+    });
+    insta::assert_snapshot!(lines(&schema.validate(&object)));
 }

@@ -3,6 +3,7 @@
 
 mod crud;
 mod custom;
+mod custom_rules;
 mod deletion;
 mod documents;
 mod listing;
