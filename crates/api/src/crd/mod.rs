@@ -112,15 +112,15 @@ impl CustomKind {
 
     /// What is wrong with a new object, besides its metadata as such.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = self.scale_errors(object, Part::Whole);
-        errors.extend(self.schema.validate(object));
+        let mut errors = self.schema.validate(object);
+        errors.extend(self.scale_errors(object, Part::Whole));
         errors
     }
 
     /// What is wrong with a change, besides the metadata as such. What was wrong before and did not change is let pass.
     pub fn validate_update(&self, old: &Value, new: &Value, part: Part) -> Vec<FieldError> {
-        let mut errors = self.scale_errors(new, part);
-        errors.extend(self.schema.validate_update(old, new, part));
+        let mut errors = self.schema.validate_update(old, new, part);
+        errors.extend(self.scale_errors(new, part));
         errors
     }
 
@@ -131,19 +131,21 @@ impl CustomKind {
         let spec = (part == Part::Whole).then_some(&scale.spec_replicas);
         for pointer in spec.into_iter().chain([&scale.status_replicas]) {
             let path = pointer.replace('/', ".");
-            let Some(value) = object.pointer(pointer).filter(|v| !v.is_null()) else { continue };
-            let why = match value.as_i64() {
-                None => format!("{path} accessor error: {value} is not an integer"),
-                Some(n) if n < 0 => "should be a non-negative integer".to_owned(),
-                Some(n) if n > i64::from(i32::MAX) => format!("should be less than or equal to {}", i32::MAX),
+            let Some(value) = object.pointer(pointer) else { continue };
+            let error = match value.as_i64() {
+                None => FieldError::invalid(&path, 0, not_a(&path, value, "int64")),
+                Some(n) if n < 0 => FieldError::invalid(&path, n, "should be a non-negative integer"),
+                Some(n) if n > i64::from(i32::MAX) => {
+                    FieldError::invalid(&path, n, format!("should be less than or equal to {}", i32::MAX))
+                }
                 Some(_) => continue,
             };
-            errors.push(FieldError::invalid(path, value.clone(), why));
+            errors.push(error);
         }
-        let selector = scale.label_selector.as_ref().and_then(|pointer| object.pointer(pointer).map(|v| (pointer, v)));
-        if let Some((pointer, value)) = selector.filter(|(_, value)| !value.is_string() && !value.is_null()) {
+        let pointer = scale.label_selector.as_deref().unwrap_or_default();
+        if let Some(value) = object.pointer(pointer).filter(|v| !pointer.is_empty() && !v.is_string()) {
             let path = pointer.replace('/', ".");
-            let why = format!("{path} accessor error: {value} is not a string");
+            let why = not_a(&path, value, "string");
             errors.push(FieldError::invalid(path, "", why));
         }
         errors
@@ -155,4 +157,18 @@ impl CustomKind {
         let rest = self.printers.iter().map(|printer| printer.cell(object, now));
         std::iter::once(Value::from(name)).chain(rest).collect()
     }
+}
+
+/// A value of another type than the path promises.
+fn not_a(path: &str, value: &Value, wanted: &str) -> String {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let found = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    };
+    format!("{path} accessor error: {shown} is of the type {found}, expected {wanted}")
 }

@@ -68,37 +68,49 @@ fn settle(crd: &Value, taken: &Taken) -> Settled {
     let wanted = crd.pointer("/spec/names").cloned().unwrap_or_default();
     let had = crd.pointer("/status/acceptedNames").cloned().unwrap_or_default();
     let mut names = had.as_object().cloned().unwrap_or_default();
-    let mut clash = None;
-    let mut clashes = |reason, name: &str| clash = Some((reason, format!("{name:?} is already in use")));
-    let single = [
-        ("plural", "PluralConflict", &taken.resources),
-        ("singular", "SingularConflict", &taken.resources),
-        ("kind", "KindConflict", &taken.kinds),
-        ("listKind", "ListKindConflict", &taken.kinds),
-    ];
-    for (key, reason, used) in single {
+    let mut clash: Option<(&'static str, String)> = None;
+    let mut single = |names: &mut Map<String, Value>, key: &str, reason: &'static str, used: &BTreeSet<String>| {
         let (name, own) = (text(&wanted, &format!("/{key}")), text(&had, &format!("/{key}")));
         if name != own && used.contains(name) {
-            clashes(reason, name);
+            clash = Some((reason, format!("{name:?} is already in use")));
         } else {
             names.insert(key.to_owned(), json!(name));
         }
-    }
-    let own = strings(&had, "/shortNames");
-    let short = strings(&wanted, "/shortNames");
+    };
+    // The last clash is the one that is told.
+    single(&mut names, "plural", "PluralConflict", &taken.resources);
+    single(&mut names, "singular", "SingularConflict", &taken.resources);
+    let short_clash = short_names(&mut names, &wanted, &had, taken);
+    single(&mut names, "kind", "KindConflict", &taken.kinds);
+    single(&mut names, "listKind", "ListKindConflict", &taken.kinds);
+    let clash = match clash {
+        Some((reason, message)) if reason.contains("Kind") => Some((reason, message)),
+        earlier => short_clash.or(earlier),
+    };
+    replace(&mut names, "categories", wanted.get("categories"));
+    Settled { names, clash }
+}
+
+/// Takes the short names if all are free; says which are not.
+fn short_names(
+    names: &mut Map<String, Value>,
+    wanted: &Value,
+    had: &Value,
+    taken: &Taken,
+) -> Option<(&'static str, String)> {
+    let own = strings(had, "/shortNames");
+    let short = strings(wanted, "/shortNames");
     let used: Vec<String> = short
         .iter()
         .filter(|name| !own.contains(name) && taken.resources.contains(*name))
         .map(|name| format!("{name:?} is already in use"))
         .collect();
     if used.is_empty() {
-        replace(&mut names, "shortNames", wanted.get("shortNames"));
-    } else {
-        let message = if used.len() == 1 { used[0].clone() } else { format!("[{}]", used.join(", ")) };
-        clash = Some(("ShortNamesConflict", message));
+        replace(names, "shortNames", wanted.get("shortNames"));
+        return None;
     }
-    replace(&mut names, "categories", wanted.get("categories"));
-    Settled { names, clash }
+    let message = if used.len() == 1 { used[0].clone() } else { format!("[{}]", used.join(", ")) };
+    Some(("ShortNamesConflict", message))
 }
 
 fn replace(names: &mut Map<String, Value>, key: &str, value: Option<&Value>) {

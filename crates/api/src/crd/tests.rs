@@ -148,7 +148,7 @@ fn objects_are_validated_in_the_words_of_kubernetes() {
         (json!({"spec": {}}), "spec.size: Required value"),
         (
             json!({"spec": {"size": "3"}}),
-            "spec.size: Invalid value: \"string\": spec.size in body must be of type integer: \"string\"",
+            "spec.size: Invalid value: \"string\": spec.size in body must be of type integer: \"string\"\n.spec.size: Invalid value: 0: .spec.size accessor error: 3 is of the type string, expected int64",
         ),
         (
             json!({"spec": {"size": 0}}),
@@ -267,7 +267,7 @@ fn bad_definitions_are_refused() {
         (
             "/spec/versions/0/schema/openAPIV3Schema",
             json!({"type": "string"}),
-            "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"string\": must be object at the root",
+            "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"string\": only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled\nspec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"string\": must be object at the root",
         ),
         (
             "/spec/versions/0/schema/openAPIV3Schema/properties/spec",

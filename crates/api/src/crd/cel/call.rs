@@ -4,12 +4,10 @@
 
 use super::eval::{Evaluated, Fault, Machine, lookup};
 use super::library;
+use super::signature::TYPE_NAMES;
 use super::text;
 use super::time;
 use super::value::{Key, Val, order};
-
-const TYPE_NAMES: &[&str] =
-    &["bool", "int", "uint", "double", "string", "bytes", "list", "map", "type", "null_type", "dyn"];
 
 /// The type of a name such as `string`.
 pub(super) fn type_named<'a>(name: &str) -> Option<Val<'a>> {

@@ -9,15 +9,13 @@ use regex::RegexBuilder;
 use super::expr::{Call, Entry, Expr, Fold, FoldKind, Id, Literal, Node};
 use super::parse::Tree;
 use super::report::Issue;
-use super::signature::{Signature, signatures};
+use super::signature::{Signature, TYPE_NAMES, signatures};
 use super::time;
 use super::types::{Decl, Type};
 use super::value::REGEX_BYTES_MAX;
 
 /// More findings than this are not collected.
 const ISSUES_MAX: usize = 10;
-const TYPE_NAMES: &[&str] =
-    &["bool", "int", "uint", "double", "string", "bytes", "list", "map", "type", "null_type", "dyn"];
 
 /// What was found about a rule.
 pub(super) struct Checked {

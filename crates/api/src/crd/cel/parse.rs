@@ -6,7 +6,7 @@
 use super::expr::{Call, Element, Entry, Expr, Fold, FoldKind, Id, Literal, Node};
 use super::lex::{Spanned, Token, is_reserved, tokens};
 use super::report::Issue;
-use super::signature::is_namespaced;
+use super::signature::{TYPE_NAMES, is_namespaced};
 
 /// Longer rules are refused, as upstream.
 const SOURCE_MAX: usize = 100_000;
@@ -201,6 +201,9 @@ impl Parser<'_> {
                 expr = if !optional && self.take("(") {
                     let args = self.arguments(")")?;
                     self.method(open, expr, &name, args)?
+                } else if let Some(ty) = qualified(&expr).and_then(|space| type_name(&space, &name)) {
+                    let at = expr.at;
+                    self.make(at, Node::Ident(ty.to_owned()))?
                 } else {
                     self.make(at, Node::Select { operand: Box::new(expr), field: name, optional })?
                 };
@@ -374,6 +377,23 @@ impl Parser<'_> {
         let second = if variables == 2 { Some(simple_name(&args[1], why)?) } else { None };
         self.make(at, Node::Fold(Box::new(Fold { kind, range, first, second, filter, body })))
     }
+}
+
+/// A dotted name.
+fn qualified(expr: &Expr) -> Option<String> {
+    match &expr.node {
+        Node::Ident(name) => Some(name.clone()),
+        Node::Select { operand, field, optional: false } => match &operand.node {
+            Node::Ident(name) => Some(format!("{name}.{field}")),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The type of a dotted name.
+fn type_name(space: &str, name: &str) -> Option<&'static str> {
+    TYPE_NAMES.iter().find(|known| known.rsplit_once('.') == Some((space, name))).copied()
 }
 
 fn too_deep() -> String {

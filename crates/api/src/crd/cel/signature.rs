@@ -17,6 +17,30 @@ pub(super) struct Signature {
     pub(super) result: Type,
 }
 
+/// Types that a rule can name.
+pub(super) const TYPE_NAMES: &[&str] = &[
+    "bool",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "list",
+    "map",
+    "type",
+    "null_type",
+    "optional_type",
+    "dyn",
+    "google.protobuf.Duration",
+    "google.protobuf.Timestamp",
+    "kubernetes.URL",
+    "kubernetes.Quantity",
+    "kubernetes.Semver",
+    "kubernetes.NamedFormat",
+    "net.IP",
+    "net.CIDR",
+];
+
 const TABLE: &[(&str, &str)] = &[
     ("_==_", "(A,A) bool"),
     ("_!=_", "(A,A) bool"),

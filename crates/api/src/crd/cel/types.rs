@@ -11,6 +11,8 @@ use super::super::schema::{Additional, Node, Type as JsonType};
 
 /// Largest request, from which the sizes of unbounded values follow.
 const REQUEST_BYTES_MAX: u64 = 3 * 1024 * 1024;
+/// Longest name of an object.
+const NAME_CHARS_MAX: u64 = 253;
 /// Words that a field name is wrapped for: `self.__namespace__`.
 const RESERVED: &[&str] = &[
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
@@ -187,7 +189,8 @@ impl Decl {
         }
         if resource {
             let text = Self::scalar(Type::String, REQUEST_BYTES_MAX - 2, 2);
-            let names = ["name", "generateName"].map(|name| (name.to_owned(), text.clone()));
+            let name = Self::scalar(Type::String, NAME_CHARS_MAX * 4, 2);
+            let names = ["name", "generateName"].map(|key| (key.to_owned(), name.clone()));
             let metadata = DeclKind::Object(names.into_iter().collect());
             fields.insert("metadata".to_owned(), Arc::new(Self { kind: metadata, elements_max: 0, bytes_min: 2 }));
             fields.insert("apiVersion".to_owned(), text.clone());
