@@ -169,7 +169,7 @@ fn objects_are_validated_in_the_words_of_kubernetes() {
         (json!({"spec": {"size": 1, "code": "abcdef"}}), "spec.code: Too long: may not be more than 5 bytes"),
         (
             json!({"spec": {"size": 1, "port": true}}),
-            "spec.port: Invalid value: \"boolean\": spec.port in body must be of type integer or string: \"boolean\"",
+            "spec.port: Invalid value: \"boolean\": spec.port in body must be of type integer,string: \"boolean\"",
         ),
         (json!({"spec": {"size": 1, "port": "http"}}), ""),
         (json!({"spec": {"size": 1, "tags": ["a", "b", "a"]}}), "spec.tags[2]: Duplicate value: \"a\""),
@@ -461,7 +461,82 @@ fn bad_schemas_are_refused_in_the_words_of_kubernetes() {
         out.push_str(&lines(&errors));
         out.push_str("\n\n");
     }
-    insta::assert_snapshot!(out);
+    insta::assert_snapshot!(out, @r##"
+    s.type: Required value: must not be empty at the root
+
+    s.additionalProperties: Forbidden: must not be used at the root
+    s.nullable: Forbidden: nullable cannot be true at the root
+
+    s.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified
+
+    s.properties[kind].type: Invalid value: "integer": must be string
+    s.properties[metadata].type: Invalid value: "string": must be object
+
+    s.properties[spec].type: Required value: must not be empty for specified object fields
+
+    s.properties[spec].type: Unsupported value: "strange": supported values: "array", "boolean", "integer", "number", "object", "string"
+
+    s.properties[spec].items: Required value: must be specified
+
+    s.properties[spec].items.type: Required value: must not be empty for specified array items
+
+    s.properties[spec].items: Forbidden: items must be a schema object and not an array
+
+    s.properties[spec].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive
+
+    s.properties[spec].patternProperties: Forbidden: patternProperties is not supported
+    s.properties[spec].definitions: Forbidden: definitions is not supported
+    s.properties[spec].$ref: Forbidden: $ref is not supported
+
+    s.properties[spec].x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false if x-kubernetes-int-or-string is true
+
+    s.properties[spec].properties: Required value: must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields
+    s.properties[spec].type: Invalid value: "string": must be object if x-kubernetes-embedded-resource is true
+
+    s.properties[spec].properties: Required value: must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields
+
+    s.properties[spec].x-kubernetes-preserve-unknown-fields: Invalid value: false: must be true or undefined
+
+    s.properties[spec].anyOf[0].default: Forbidden: must be undefined to be structural
+    s.properties[spec].anyOf[0].description: Forbidden: must be empty to be structural
+    s.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural
+
+    s.properties[spec].not.additionalProperties: Forbidden: must be undefined to be structural
+    s.properties[spec].not.properties[metadata]: Forbidden: must not be specified in a nested context
+    s.properties[spec].not.additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive
+
+    s.properties[spec].pattern: Invalid value: "[": must be a valid regular expression, but isn't: unclosed character class
+
+    s.properties[spec].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic
+
+    s.properties[spec].type: Invalid value: "string": must be object if x-kubernetes-map-type is specified
+    s.properties[spec].type: Invalid value: "string": must be array if x-kubernetes-list-type is specified
+
+    s.properties[spec].x-kubernetes-map-type: Unsupported value: "odd": supported values: "atomic", "granular"
+
+    s.properties[spec].items.x-kubernetes-map-type: Invalid value: "null": must be atomic as item of a list with x-kubernetes-list-type=set
+
+    s.properties[spec].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map
+
+    s.properties[spec].items.properties[id].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property
+    s.properties[spec].x-kubernetes-list-map-keys: Invalid value: ["id","id","no"]: must not contain duplicate entries
+    s.properties[spec].items.properties[id].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property
+    s.properties[spec].x-kubernetes-list-map-keys: Invalid value: ["id","id","no"]: entries must all be names of item properties
+
+    s.properties[spec].x-kubernetes-list-type: Required value: must be map if x-kubernetes-list-map-keys is non-empty
+
+    s.properties[spec].x-kubernetes-list-type: Unsupported value: "odd": supported values: "atomic", "set", "map"
+
+    s.properties[spec].default: Invalid value: "string": s.properties[spec].default in body must be of type integer: "string"
+
+    s.properties[spec].default: Invalid value: {"b":1}: must not have unknown fields
+
+    s.properties[spec].default[1]: Duplicate value: 1
+
+    s.properties[spec].default: Invalid value: 1: failed rule: self > 1
+
+    s.properties[metadata].properties[name].default: Forbidden: must not be set in top-level metadata
+    "##);
     // The two ways of old to say int-or-string are fine.
     for any in [json!({"anyOf": [{"type": "integer"}, {"type": "string"}]}), json!({"allOf": [{"anyOf": [{"type": "integer"}, {"type": "string"}]}]})] {
         let mut inner = json!({"x-kubernetes-int-or-string": true});
@@ -495,7 +570,40 @@ fn subresources_and_paths_of_definitions() {
         out.push_str(&lines(&custom_kinds(&crd).expect_err(pointer)));
         out.push_str("\n\n");
     }
-    insta::assert_snapshot!(out);
+    insta::assert_snapshot!(out, @r##"
+    spec.versions[0].schema.openAPIV3Schema: Invalid value: only [Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations] fields are allowed at the root of the schema if the status subresource is enabled
+
+    spec.versions[0].subresources.scale.statusReplicasPath: Invalid value: "status.x": must be a simple json path starting with .
+
+    spec.versions[0].subresources.scale.labelSelectorPath: Invalid value: ".metadata.x": should be a json path under either .spec or .status
+
+    spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec.nothing": is an invalid path: does not refer to a valid field
+    spec.versions[0].selectableFields[1].jsonPath: Invalid value: ".spec.tags": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.
+    spec.versions[0].selectableFields[2].jsonPath: Required value
+
+    spec.versions[0].selectableFields[1].jsonPath: Duplicate value: ".spec.colour"
+    spec.versions[0].selectableFields[2].jsonPath: Invalid value: ".spec.parts[0]": is an invalid path: array notation is not allowed
+
+    spec.versions[0].additionalPrinterColumns[0].name: Required value
+    spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "odd": must be one of boolean,date,integer,number,string
+    spec.versions[0].additionalPrinterColumns[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,name,password
+    spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: ".a[": is not supported: has an unclosed bracket
+
+    spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions
+
+    spec.names.listKind: Invalid value: "Foo": kind and listKind may not be the same
+
+    spec.names.singular: Invalid value: "f_o": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
+    spec.names.kind: Invalid value: "F_o": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
+    spec.names.listKind: Invalid value: "F_oList": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
+
+    metadata.name: Invalid value: "foos.example.com": must be spec.names.plural+"."+spec.group
+    spec.group: Invalid value: "example": should be a domain with at least one dot
+
+    spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead
+
+    spec.versions: Invalid value: must have exactly one version marked as storage version
+    "##);
 }
 
 #[test]
@@ -520,7 +628,11 @@ fn embedded_resources_unknown_fields_and_nulls() {
     schema.default(&mut object);
     assert_eq!(object["nulls"], json!(["d", "x"]));
     assert_eq!((&object["map"], &object["maybe"]), (&json!({"kept": "x"}), &Value::Null));
-    insta::assert_snapshot!(lines(&schema.validate(&object)));
+    insta::assert_snapshot!(lines(&schema.validate(&object)), @r##"
+    inner.apiVersion: Required value
+    inner.kind: Invalid value: "_": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
+    inner.metadata.name: Invalid value: "a/b": may not contain '/'
+    "##);
 }
 
 #[test]
@@ -545,5 +657,23 @@ fn values_against_keywords() {
         "step": 0.7, "below": 2, "above": 2, "short": "é", "when": "now", "small": 3_000_000_000_u64, "few": ["x"],
         "full": {"a": "b", "c": 1}, "either": true, "choice": 3, "never": "x", "all": "b", "any": "b"
     });
-    insta::assert_snapshot!(lines(&schema.validate(&object)));
+    insta::assert_snapshot!(lines(&schema.validate(&object)), @r##"
+    above: Invalid value: 2: above in body should be greater than 2
+    all: Invalid value: "b": all in body should be at least 2 chars long
+    all: Invalid value: "b": all in body should match '^a'
+    <nil>: Invalid value: "": "all" must validate all the schemas (allOf). None validated
+    <nil>: Invalid value: "": "any" must validate at least one schema (anyOf)
+    any: Invalid value: "b": any in body should be at least 9 chars long
+    below: Invalid value: 2: below in body should be less than 2
+    choice: Unsupported value: 3: supported values: "1", "2"
+    either: Invalid value: "boolean": either in body must be of type integer,string: "boolean"
+    few: Invalid value: 1: few in body should have at least 2 items
+    full: Too many: 2: must have at most 1 items
+    full.c: Invalid value: "integer": full.c in body must be of type string: "integer"
+    <nil>: Invalid value: "": "never" must not validate the schema (not)
+    short: Invalid value: "é": short in body should be at least 3 chars long
+    <nil>: Invalid value: "": Checked value must be of type integer with format int32 in small
+    step: Invalid value: 0.7: step in body should be a multiple of 0.5
+    when: Invalid value: "now": when in body must be of type date-time: "now"
+    "##);
 }

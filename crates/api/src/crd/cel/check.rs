@@ -38,6 +38,8 @@ struct Checker {
     issues: Vec<Issue>,
     variables: Vec<(String, Type)>,
     uses_old_self: bool,
+    /// Within arguments of `format`, items of a list may have several types.
+    mixed: bool,
 }
 
 pub(super) fn check(tree: &Tree, scope: &Scope<'_>) -> Result<Checked, Vec<Issue>> {
@@ -49,6 +51,7 @@ pub(super) fn check(tree: &Tree, scope: &Scope<'_>) -> Result<Checked, Vec<Issue
         issues: Vec::new(),
         variables: vec![("self".to_owned(), own), ("oldSelf".to_owned(), old)],
         uses_old_self: false,
+        mixed: false,
     };
     checker.expr(&tree.root);
     let Checker { types, overloads, issues, uses_old_self, .. } = checker;
@@ -195,6 +198,7 @@ impl Checker {
         match (&known, &found) {
             (Type::Dyn | Type::Null, _) if known.fits(&found) => found,
             _ if known.fits(&found) => known,
+            _ if self.mixed => Type::Dyn,
             _ => self.issue(at, format!("expected type '{known}' but found '{found}'")),
         }
     }
@@ -250,9 +254,12 @@ impl Checker {
         if let Some(target) = &call.target {
             args.push(self.expr(target));
         }
+        let outside = self.mixed;
+        self.mixed |= call.function == "format";
         for arg in &call.args {
             args.push(self.expr(arg));
         }
+        self.mixed = outside;
         self.literals(call);
         let member = call.target.is_some();
         let all = signatures(&call.function);

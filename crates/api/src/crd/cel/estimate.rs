@@ -103,11 +103,8 @@ impl Estimator<'_> {
             Node::Literal(_) => Range::fixed(0),
             Node::Ident(name) => {
                 let local = self.locals.iter().rev().find(|l| l.name == *name);
-                let decl = match local {
-                    Some(local) => local.decl.clone(),
-                    None if name == "self" || name == "oldSelf" => Some(self.root.clone()),
-                    None => None,
-                };
+                // Names of types count as large as `self`, as upstream.
+                let decl = local.map_or_else(|| Some(self.root.clone()), |local| local.decl.clone());
                 self.place(expr, decl);
                 Range::fixed(1)
             }

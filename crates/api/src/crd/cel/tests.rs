@@ -18,7 +18,7 @@ fn schema(properties: &Value, rules: &Value) -> Value {
 }
 
 fn parse(properties: &Value, rules: &Value) -> Structural {
-    Structural::parse(&schema(properties, rules), "s").unwrap_or_else(|e| panic!("{}", lines(&e)))
+    Structural::parse(&schema(properties, rules), "s").unwrap_or_else(|e| panic!("{rules}: {}", lines(&e)))
 }
 
 fn properties() -> Value {
@@ -148,7 +148,63 @@ fn what_a_compiler_finds() {
         let text = text.split_once("(nil)}: ").map_or(text.as_str(), |(_, detail)| detail);
         writeln!(out, "{text}").unwrap();
     }
-    insta::assert_snapshot!(out);
+    insta::assert_snapshot!(out, @r##"
+    compilation failed: ERROR: <input>:1:5: undefined field 'foo'
+     | self.foo > 1
+     | ....^
+    compilation failed: ERROR: <input>:1:8: found no matching overload for '_>_' applied to '(int, string)'
+     | self.n > 'x'
+     | .......^
+    compilation failed: ERROR: <input>:1:10: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}
+     | self.n ==
+     | .........^
+    cel expression must evaluate to a bool
+    compilation failed: ERROR: <input>:1:8: undeclared reference to 'nothing' (in container '')
+     | nothing(1)
+     | .......^
+    compilation failed: ERROR: <input>:1:1: undeclared reference to 'other' (in container '')
+     | other.n == 1
+     | ^
+    compilation failed: ERROR: <input>:1:20: found no matching overload for '_>_' applied to '(string, int)'
+     | self.tags.all(t, t > 1)
+     | ...................^
+    compilation failed: ERROR: <input>:1:12: found no matching overload for 'size' applied to 'int.()'
+     | self.n.size() == 1
+     | ...........^
+    compilation failed: ERROR: <input>:1:5: expected type 'int' but found 'string'
+     | [1, 'x'].size() == 2
+     | ....^
+    compilation failed: ERROR: <input>:1:19: invalid matches argument
+     | self.name.matches('[')
+     | ..................^
+    compilation failed: ERROR: <input>:1:11: invalid timestamp argument
+     | timestamp('soon') > self.when
+     | ..........^
+    compilation failed: ERROR: <input>:1:8: Syntax error: token recognition error at: '='
+     | self.n = 1
+     | .......^
+    compilation failed: ERROR: <input>:1:4: invalid argument to has() macro
+     | has(self)
+     | ...^
+    compilation failed: ERROR: <input>:1:10: undefined field 'any'
+     | self.free.any == 1
+     | .........^
+    compilation failed: ERROR: <input>:1:1: Syntax error: token recognition error at: '''
+     | 'abc
+     | ^
+    compilation failed: ERROR: <input>:1:4: messages cannot be constructed in rules
+     | a.b{c: 1} == 2
+     | ...^
+    compilation failed: ERROR: <input>:1:1: invalid int literal
+     | 9223372036854775808 > 0
+     | ^
+    compilation failed: ERROR: <input>:1:20: Syntax error: missing ')' at '<EOF>'
+     | self.n > 1 && (true
+     | ...................^
+    compilation failed: ERROR: <input>:1:1: reserved identifier: while
+     | while
+     | ^
+    "##);
 }
 
 #[test]
@@ -168,7 +224,17 @@ fn errors_at_run_time() {
         let kind = parse(&properties(), &json!([{ "rule": rule }]));
         writeln!(out, "{}", lines(&kind.validate(&object()))).unwrap();
     }
-    insta::assert_snapshot!(out);
+    insta::assert_snapshot!(out, @r##"
+    spec: Invalid value: "object": index out of bounds: 5 evaluating rule: self.tags[5] == 'x'
+    spec: Invalid value: "object": no such key: zz evaluating rule: self.labels['zz'] == 'x'
+    spec: Invalid value: "object": division by zero evaluating rule: self.n / 0 == 1
+    spec: Invalid value: "object": integer overflow evaluating rule: 9223372036854775807 + self.n > 0
+    spec: Invalid value: "object": 'no such overload': call arguments did not match a supported operator, function or macro signature for rule: self.port > 3
+    spec: Invalid value: failed rule: self.n > 100
+    spec: Invalid value: "object": time: invalid duration "konzert" evaluating rule: duration(self.name) > self.span
+    spec: Invalid value: "object": no numeric value in 'konzert' evaluating rule: quantity(self.name).sign() == 1
+    spec: Invalid value: "object": optional.none() dereference evaluating rule: optional.none().value() == 1
+    "##);
 }
 
 #[test]
@@ -181,7 +247,13 @@ fn messages_reasons_and_paths() {
         {"rule": "self.n < 2", "reason": "FieldValueRequired", "message": "needed", "fieldPath": ".labels['a.b']"},
     ]);
     let kind = parse(&properties(), &rules);
-    insta::assert_snapshot!(lines(&kind.validate(&object())));
+    insta::assert_snapshot!(lines(&kind.validate(&object())), @r##"
+    spec: Invalid value: n is too large
+    spec.n: Invalid value: n is 3
+    spec: Invalid value: plain
+    spec: Forbidden: no
+    spec.labels[a.b]: Required value: needed
+    "##);
     let scalar = json!({"n": {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 2"}]}});
     let kind = parse(&scalar, &json!([]));
     assert_eq!(lines(&kind.validate(&json!({"spec": {"n": 3}}))), "spec.n: Invalid value: 3: failed rule: self < 2");
@@ -201,14 +273,28 @@ fn bad_members_of_rules() {
         {"rule": "true", "fieldPath": ".nowhere"},
     ]);
     let errors = Structural::parse(&schema(&properties(), &rules), "s").unwrap_err();
-    insta::assert_snapshot!(lines(&errors));
+    insta::assert_snapshot!(lines(&errors), @r##"
+    s.properties[spec].x-kubernetes-validations[0].rule: Required value: rule is not specified
+    s.properties[spec].x-kubernetes-validations[1].message: Invalid value: " ": must be non-empty if specified
+    s.properties[spec].x-kubernetes-validations[2].message: Invalid value: "a\nb": must not contain line breaks
+    s.properties[spec].x-kubernetes-validations[3].message: Required value: message must be specified if rule contains line breaks
+    s.properties[spec].x-kubernetes-validations[4].messageExpression: Required value: messageExpression must be non-empty if specified
+    s.properties[spec].x-kubernetes-validations[5].reason: Unsupported value: "Because": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"
+    s.properties[spec].x-kubernetes-validations[6].fieldPath: Invalid value: ".nowhere": must be a valid path
+    "##);
     let rules = json!([
         {"rule": "true", "messageExpression": "self.nothing"},
         {"rule": "true", "messageExpression": "1"},
         {"rule": "true", "optionalOldSelf": true},
     ]);
     let errors = Structural::parse(&schema(&properties(), &rules), "s").unwrap_err();
-    insta::assert_snapshot!(lines(&errors));
+    insta::assert_snapshot!(lines(&errors), @r##"
+    s.properties[spec].x-kubernetes-validations[0].messageExpression: Invalid value: apiextensions.ValidationRule{Rule:"true", Message:"", MessageExpression:"self.nothing", Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:"", OptionalOldSelf:(*bool)(nil)}: messageExpression compilation failed: ERROR: <input>:1:5: undefined field 'nothing'
+     | self.nothing
+     | ....^
+    s.properties[spec].x-kubernetes-validations[1].messageExpression: Invalid value: apiextensions.ValidationRule{Rule:"true", Message:"", MessageExpression:"1", Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:"", OptionalOldSelf:(*bool)(nil)}: messageExpression must evaluate to a string
+    s.properties[spec].x-kubernetes-validations[2].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule
+    "##);
 }
 
 #[test]
