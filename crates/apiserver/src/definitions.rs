@@ -1,13 +1,14 @@
 //! Definitions of custom kinds become served kinds, and are cleaned up when they go.
 //!
 //! One task watches the stored definitions and replaces the served catalogue after every change; it is the only writer of
-//! it. A definition that is being deleted is served until its objects are gone: a cleanup task deletes them, waits, and takes
-//! the finalizer away.
+//! it. Names that two definitions want go to the first; the other one gets them when they are free. A definition that is
+//! being deleted is served until its objects are gone: a cleanup task deletes them, waits, and takes the finalizer away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use konzert_api::crd::{CustomKind, Taken};
 use konzert_api::{ApiError, Catalogue, GroupResource, crd, meta};
 use konzert_store::{Page, Revision, Store};
 use serde_json::Value;
@@ -21,15 +22,15 @@ use crate::registry::{Definition, DeleteOptions, Mode, Place, Registry, Served};
 /// A cleanup that fails is tried again after this time.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Reads all definitions and serves them; then follows their changes until the task is dropped.
-pub(crate) async fn follow(registry: Arc<Registry>, mut from: Revision) {
+/// Follows changes of the definitions until the task is dropped.
+pub(crate) async fn follow(registry: Arc<Registry>, mut loader: Loader, mut from: Revision) {
     let prefix = registry.served().definitions_place().prefix();
     let mut cleanups = Cleanups::default();
     cleanups.start(&registry);
     apiservices::sync(&registry).await;
     loop {
         let Ok(mut watcher) = registry.store.watch(&prefix, from) else {
-            from = load(&registry);
+            from = loader.load(&registry);
             continue;
         };
         loop {
@@ -39,7 +40,7 @@ pub(crate) async fn follow(registry: Arc<Registry>, mut from: Revision) {
                     if event.is_none() && !lagged {
                         return; // the store is closed
                     }
-                    from = load(&registry);
+                    from = loader.load(&registry);
                     cleanups.start(&registry);
                     apiservices::sync(&registry).await;
                     if lagged {
@@ -55,31 +56,94 @@ pub(crate) async fn follow(registry: Arc<Registry>, mut from: Revision) {
     }
 }
 
-/// Serves what is stored now; returns the revision of it.
-pub(crate) fn load(registry: &Registry) -> Revision {
-    let place = registry.served().definitions_place();
-    let (definitions, revision) = stored(&registry.store, &place);
-    let mut kinds = Vec::new();
-    let mut table = BTreeMap::new();
-    for definition in definitions.iter().filter(|d| crd::is_established(d)) {
-        match crd::custom_kinds(definition) {
-            Ok(custom) => {
-                kinds.extend(custom.into_iter().map(Arc::new));
+/// Turns stored definitions into served kinds. Schemas and rules are compiled once for each change of a definition.
+#[derive(Default)]
+pub(crate) struct Loader {
+    /// By name: the resourceVersion that was compiled, and what came of it.
+    known: BTreeMap<String, (String, Vec<Arc<CustomKind>>)>,
+}
+
+impl Loader {
+    /// Serves what is stored now; returns the revision of it.
+    pub(crate) fn load(&mut self, registry: &Registry) -> Revision {
+        let place = registry.served().definitions_place();
+        let (definitions, revision) = stored(&registry.store, &place);
+        let mut kinds = Vec::new();
+        let mut table = BTreeMap::new();
+        let mut known = BTreeMap::new();
+        for definition in definitions.iter().filter(|d| crd::is_established(d)) {
+            let version = meta::resource_version(definition).to_owned();
+            let compiled = match self.known.remove(meta::name(definition)) {
+                Some((at, kinds)) if at == version && !version.is_empty() => kinds,
+                _ => compile(definition),
+            };
+            if !compiled.is_empty() {
+                kinds.extend(compiled.iter().cloned());
                 table.insert(group_resource(definition), Arc::new(summary(definition)));
             }
-            // It was accepted once; a newer release may be stricter.
-            Err(errors) => {
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                tracing::error!(
-                    definition = meta::name(definition),
-                    ?errors,
-                    "a stored definition is not served"
-                );
-            }
+            known.insert(meta::name(definition).to_owned(), (version, compiled));
+        }
+        self.known = known;
+        registry.serve(Served::new(Catalogue::builtin().with_custom(kinds), table), revision);
+        revision
+    }
+}
+
+fn compile(definition: &Value) -> Vec<Arc<CustomKind>> {
+    match crd::custom_kinds(definition) {
+        Ok(kinds) => kinds.into_iter().map(Arc::new).collect(),
+        // It was accepted once; a newer release may be stricter.
+        Err(errors) => {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            tracing::error!(definition = meta::name(definition), ?errors, "a stored definition is not served");
+            Vec::new()
         }
     }
-    registry.serve(Served::new(Catalogue::builtin().with_custom(kinds), table), revision);
-    revision
+}
+
+/// Names that a definition cannot have: those of built-in kinds and of other definitions of its group.
+pub(crate) fn taken(registry: &Registry, definition: &Value) -> Taken {
+    let served = registry.served();
+    let (group, name) = (text(definition, "/spec/group"), meta::name(definition));
+    let mut taken = Taken::default();
+    for kind in served.catalogue.kinds().filter(|kind| !kind.is_custom() && kind.group() == group) {
+        taken.add_kind(kind);
+    }
+    for other in stored(&registry.store, &served.definitions_place()).0 {
+        if text(&other, "/spec/group") == group && meta::name(&other) != name {
+            taken.add_definition(&other);
+        }
+    }
+    taken
+}
+
+/// Whether a definition may have more of its names now than it has.
+fn may_have_more(registry: &Registry, definition: &Value) -> bool {
+    if meta::is_being_deleted(definition)
+        || definition.pointer("/spec/names") == definition.pointer("/status/acceptedNames")
+    {
+        return false;
+    }
+    let mut next = definition.clone();
+    crd::establish(&mut next, &taken(registry, definition), crate::registry::now());
+    next != *definition
+}
+
+/// Gives a definition names that became free.
+async fn settle_names(registry: Arc<Registry>, definition: Value) -> String {
+    let place = registry.served().definitions_place();
+    let name = meta::name(&definition);
+    let give = |current: &Value| {
+        let mut next = current.clone();
+        crd::establish(&mut next, &taken(&registry, current), crate::registry::now());
+        Ok(next)
+    };
+    match registry.modify(&place, name, Mode::Internal, false, give).await {
+        Ok(_) => {}
+        Err(error) if error.code == 404 => {}
+        Err(error) => tracing::error!(definition = name, %error, "names could not be settled"),
+    }
+    format!("{NAMES_OF}{}", meta::uid(&definition))
 }
 
 fn stored(store: &Store, place: &Place) -> (Vec<Value>, Revision) {
@@ -117,10 +181,14 @@ fn summary(definition: &Value) -> Definition {
         ),
         mixed: count("/spec/versions") > 1 || count("/status/storedVersions") > 1,
         terminating: meta::is_being_deleted(definition),
+        revision: meta::resource_version(definition).parse().unwrap_or(u64::MAX),
     }
 }
 
-/// Running cleanups, by uid of the definition.
+/// Before the uid in the name of a task that settles names.
+const NAMES_OF: &str = "names of ";
+
+/// Running cleanups, by uid of the definition, and tasks that settle names.
 #[derive(Default)]
 struct Cleanups {
     running: BTreeSet<String>,
@@ -128,7 +196,7 @@ struct Cleanups {
 }
 
 impl Cleanups {
-    /// Starts a cleanup for every definition that waits for one.
+    /// Starts a task for every definition that waits for its cleanup or for a name.
     fn start(&mut self, registry: &Arc<Registry>) {
         let place = registry.served().definitions_place();
         for definition in stored(&registry.store, &place).0 {
@@ -137,6 +205,11 @@ impl Cleanups {
                 && self.running.insert(meta::uid(&definition).to_owned());
             if waits {
                 self.tasks.spawn(clean_up(registry.clone(), definition));
+                continue;
+            }
+            let task = format!("{NAMES_OF}{}", meta::uid(&definition));
+            if may_have_more(registry, &definition) && self.running.insert(task) {
+                self.tasks.spawn(settle_names(registry.clone(), definition));
             }
         }
     }

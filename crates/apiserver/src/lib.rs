@@ -111,8 +111,9 @@ impl ApiServer {
             what: "the addresses of services".to_owned(),
             source,
         })?;
-        let from = definitions::load(&registry);
-        let following = AbortOnDrop(tokio::spawn(definitions::follow(registry.clone(), from)));
+        let mut loader = definitions::Loader::default();
+        let from = loader.load(&registry);
+        let following = AbortOnDrop(tokio::spawn(definitions::follow(registry.clone(), loader, from)));
         bootstrap::ensure(&registry, config.service_cidr).await?;
         tracing::info!(
             data_dir = %config.data_dir.display(),

@@ -13,7 +13,7 @@ use super::{
     ActsOn, CreateFacts, GenerationRule, Gvk, Gvr, KindRow, Part, Scope, StorageClass, StoredAs, Subresource,
     scale,
 };
-use crate::crd::CustomKind;
+use crate::crd::{Changed, CustomKind};
 use crate::status::{FieldError, GroupKind, GroupResource};
 use crate::table::Column;
 use crate::{meta, selector, validation};
@@ -273,7 +273,16 @@ impl Kind {
         }
     }
 
-    /// What is wrong with a change from `old` to `new`, its metadata included. Call [`Kind::validate`] too.
+    /// What is wrong with `new` in itself, as the outcome of a change of a part of `old`. Of custom objects, what was wrong
+    /// before and did not change is let pass. Call [`Kind::validate_update`] too.
+    pub fn validate_change(&self, old: &Value, new: &Value, changed: Changed) -> Vec<FieldError> {
+        let Self::Custom(custom) = self else { return self.validate(new) };
+        let mut errors = validation::object_meta(new, self.scope(), validation::NameRule::Subdomain);
+        errors.extend(custom.validate_update(old, new, changed));
+        errors
+    }
+
+    /// What is wrong with a change from `old` to `new`, its metadata included. Call [`Kind::validate_change`] too.
     pub fn validate_update(&self, old: &Value, new: &Value) -> Vec<FieldError> {
         let mut errors = validation::object_meta_update(old, new);
         if let Self::Builtin(row) = self {

@@ -2,13 +2,19 @@
 //! ones.
 //!
 //! A definition gives one [`CustomKind`] per served version. Conversion between versions is `None` only: objects keep
-//! their fields and change their `apiVersion`. CEL rules (`x-kubernetes-validations`) are refused when the definition is
-//! written, because silence would be a promise not kept.
+//! their fields and change their `apiVersion`; webhooks are refused by name.
 //!
-//! Invariant: whatever [`custom_kinds`] accepts can default, prune and validate any JSON object without failing.
+//! Invariant: whatever [`custom_kinds`] accepts can default, prune and validate any JSON object, within bounds of time and
+//! memory, without panicking.
 
+mod approval;
+mod cel;
+mod columns;
 mod definition;
+mod naming;
 mod printer;
+mod publish;
+pub mod robust;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -18,9 +24,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use definition::{custom_kinds, establish, is_established, storage_version};
+pub use definition::{custom_kinds, is_established, storage_version};
 pub(crate) use definition::{default_definition, validate_definition, validate_definition_update};
-pub use schema::Structural;
+pub(crate) use naming::prepare;
+pub use naming::{Taken, establish, note_storage};
+pub use schema::{Changed, Structural};
 
 use crate::catalogue::{Gvk, Scope, Subresource};
 use crate::status::FieldError;
@@ -87,6 +95,11 @@ impl CustomKind {
         &self.schema
     }
 
+    /// The schema for readers of `OpenAPI` v2, which has no logic, no `null` and no rules.
+    pub fn schema_v2(&self) -> Value {
+        publish::for_v2(&self.raw_schema)
+    }
+
     /// Drops fields that the schema does not know and returns their paths.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         self.schema.prune(object)
@@ -97,9 +110,45 @@ impl CustomKind {
         self.schema.default(object);
     }
 
-    /// What is wrong with an object, without its metadata.
+    /// What is wrong with a new object, besides its metadata as such.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        self.schema.validate(object)
+        let mut errors = self.schema.validate(object);
+        errors.extend(self.scale_errors(object, Changed::Whole));
+        errors
+    }
+
+    /// What is wrong with a change, besides the metadata as such. What was wrong before and did not change is let pass.
+    pub fn validate_update(&self, old: &Value, new: &Value, part: Changed) -> Vec<FieldError> {
+        let mut errors = self.schema.validate_update(old, new, part);
+        errors.extend(self.scale_errors(new, part));
+        errors
+    }
+
+    /// The numbers behind the `scale` subresource are numbers.
+    fn scale_errors(&self, object: &Value, part: Changed) -> Vec<FieldError> {
+        let Some(scale) = &self.scale else { return Vec::new() };
+        let mut errors = Vec::new();
+        let spec = (part == Changed::Whole).then_some(&scale.spec_replicas);
+        for pointer in spec.into_iter().chain([&scale.status_replicas]) {
+            let path = pointer.replace('/', ".");
+            let Some(value) = object.pointer(pointer) else { continue };
+            let error = match value.as_i64() {
+                None => FieldError::invalid(&path, 0, not_a(&path, value, "int64")),
+                Some(n) if n < 0 => FieldError::invalid(&path, n, "should be a non-negative integer"),
+                Some(n) if n > i64::from(i32::MAX) => {
+                    FieldError::invalid(&path, n, format!("should be less than or equal to {}", i32::MAX))
+                }
+                Some(_) => continue,
+            };
+            errors.push(error);
+        }
+        let pointer = scale.label_selector.as_deref().unwrap_or_default();
+        if let Some(value) = object.pointer(pointer).filter(|v| !pointer.is_empty() && !v.is_string()) {
+            let path = pointer.replace('/', ".");
+            let why = not_a(&path, value, "string");
+            errors.push(FieldError::invalid(path, "", why));
+        }
+        errors
     }
 
     /// Cells of one row, as many as there are columns.
@@ -108,4 +157,18 @@ impl CustomKind {
         let rest = self.printers.iter().map(|printer| printer.cell(object, now));
         std::iter::once(Value::from(name)).chain(rest).collect()
     }
+}
+
+/// A value of another type than the path promises.
+fn not_a(path: &str, value: &Value, wanted: &str) -> String {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let found = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    };
+    format!("{path} accessor error: {shown} is of the type {found}, expected {wanted}")
 }

@@ -9,7 +9,7 @@ pub(crate) fn apply(definition: &mut Value) {
     crd::default_definition(definition);
 }
 
-/// Serves the kinds at once: nobody else could object to their names.
-pub(crate) fn prepare_create(definition: &mut Value, facts: &CreateFacts) {
-    crd::establish(definition, facts.now);
+/// A new definition has no names yet; the server gives them when it knows which are taken.
+pub(crate) fn prepare_create(definition: &mut Value, _facts: &CreateFacts) {
+    crd::prepare(definition);
 }

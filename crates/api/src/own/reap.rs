@@ -89,6 +89,10 @@ pub struct ReapRecordSpec {
     /// Name of the object, or the image's reference.
     pub name: String,
     /// UID, or the image's digest.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "self == oldSelf",
+        "message": "a record is about one object: make another one",
+    }]))]
     pub uid: String,
     /// Which rule: `ttl`, `expired`, `finished-job`, `finished-pod`, `orphaned-replicaset`, `unused-image`.
     pub rule: String,

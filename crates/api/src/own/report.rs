@@ -27,6 +27,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct ImageReportSpec {
     /// Manifest digest, `sha256:<64 hex>`.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "self == oldSelf",
+        "message": "a report is about one image: make another one",
+    }]))]
     pub digest: String,
     /// A name under which the image is known, for people.
     pub image: String,

@@ -3,10 +3,11 @@
 //! Serving them, and removing their objects, is done by [`crate::definitions`]; this only shapes the definition itself.
 
 use jiff::Timestamp;
-use konzert_api::{ApiError, FieldError, crd, meta};
+use konzert_api::{ApiError, crd, meta};
 use serde_json::{Value, json};
 
 use super::{DEFAULT_DELETION, DeletionRules, Hooks, Reservation, Write};
+use crate::definitions;
 use crate::registry::Mode;
 
 /// Holds a definition until its objects are gone.
@@ -19,10 +20,14 @@ pub(super) fn before_create(
     write: &Write<'_>,
     object: &mut Value,
 ) -> Result<Reservation, ApiError> {
-    refuse_clash(write, object)?;
     add_finalizer(object);
-    crd::establish(object, write.now);
+    crd::establish(object, &definitions::taken(write.registry, object), write.now);
     Ok(Reservation::default())
+}
+
+/// Before validation: a new storage version counts as one in which objects are stored.
+pub(super) fn settle_update(_: &Value, new: &mut Value) {
+    crd::note_storage(new);
 }
 
 pub(super) fn before_update(
@@ -35,28 +40,9 @@ pub(super) fn before_update(
     if mode != Mode::Whole || meta::is_being_deleted(old) {
         return Ok(Reservation::default());
     }
-    refuse_clash(write, new)?;
     add_finalizer(new);
-    crd::establish(new, write.now);
+    crd::establish(new, &definitions::taken(write.registry, new), write.now);
     Ok(Reservation::default())
-}
-
-/// Groups of built-in kinds, and kinds of another definition in the same group, cannot be taken over.
-fn refuse_clash(write: &Write<'_>, definition: &Value) -> Result<(), ApiError> {
-    let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (group, plural, kind) = (text("/spec/group"), text("/spec/names/plural"), text("/spec/names/kind"));
-    let served = write.registry.served();
-    let error = served.catalogue.kinds().filter(|k| k.group() == group).find_map(|other| {
-        if !other.is_custom() {
-            return Some(FieldError::invalid("spec.group", group, "is a group of built-in resources"));
-        }
-        let same_kind = other.plural() != plural && other.kind() == kind;
-        same_kind.then(|| FieldError::invalid("spec.names.kind", kind, "is already in use"))
-    });
-    match error {
-        Some(error) => Err(ApiError::invalid(&write.place.kind.group_kind(), write.name, vec![error])),
-        None => Ok(()),
-    }
 }
 
 fn add_finalizer(definition: &mut Value) {

@@ -160,6 +160,7 @@ static TABLE: &[KindHooks] = &[
         group: "apiextensions.k8s.io",
         plural: "customresourcedefinitions",
         before_create: definition::before_create,
+        settle_update: definition::settle_update,
         before_update: definition::before_update,
         awaits_serving: true,
         deletion: definition::DELETION,

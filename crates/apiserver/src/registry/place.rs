@@ -22,6 +22,9 @@ pub(crate) struct Definition {
     pub(crate) mixed: bool,
     /// The definition is going away: nothing new may be created.
     pub(crate) terminating: bool,
+    /// Objects that were written before this revision may lack defaults, and have fields that the schema does not know any
+    /// more.
+    pub(crate) revision: u64,
 }
 
 /// Everything that is served at one moment. Immutable; a new definition makes a new one.
@@ -116,9 +119,12 @@ impl Place {
         place
     }
 
-    /// Stored objects may be written in another version than the one asked for.
-    fn mixed(&self) -> bool {
-        self.kind.stored_as().is_some() || self.definition.as_ref().is_some_and(|d| d.mixed)
+    /// Whether stored bytes are not yet what the version asked for makes of them.
+    fn is_stale(&self, stored: &[u8]) -> bool {
+        self.kind.stored_as().is_some()
+            || self.definition.as_ref().is_some_and(|definition| {
+                definition.mixed || revision_of(stored).is_none_or(|revision| revision <= definition.revision)
+            })
     }
 
     /// Stored bytes as an object in the version asked for.
@@ -127,15 +133,17 @@ impl Place {
         if let Some(other) = self.kind.stored_as() {
             (other.from_stored)(&mut object);
         }
-        if self.mixed() {
+        if self.is_stale(stored) {
             object["apiVersion"] = self.kind.api_version().into();
+            self.kind.prune(&mut object);
+            self.kind.default(&mut object);
         }
         Ok(object)
     }
 
     /// Stored bytes as they are served in the version asked for; nearly always the very same bytes.
     pub(crate) fn present(&self, stored: &Bytes) -> Result<Bytes, ApiError> {
-        if !self.mixed() {
+        if !self.is_stale(stored) {
             return Ok(stored.clone());
         }
         serde_json::to_vec(&self.read(stored)?).map(Bytes::from).map_err(ApiError::internal)
@@ -160,9 +168,23 @@ impl Place {
     }
 }
 
+/// The resourceVersion of stored bytes, which stands at their start.
+fn revision_of(stored: &[u8]) -> Option<u64> {
+    let rest = stored.strip_prefix(br#"{"metadata":{"resourceVersion":""#)?;
+    let end = rest.iter().position(|b| *b == b'"')?;
+    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_revision_stands_at_the_start() {
+        let stored = br#"{"metadata":{"resourceVersion":"42","name":"a"}}"#;
+        assert_eq!(revision_of(stored), Some(42));
+        assert_eq!(revision_of(b"{}"), None);
+    }
 
     #[test]
     fn keys_and_prefixes() {

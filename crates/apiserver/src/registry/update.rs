@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use konzert_api::crd::Changed;
 use konzert_api::{ApiError, FieldError, Kind, Subresource, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
@@ -195,7 +196,8 @@ impl Step<'_> {
             return Ok(());
         }
         let kind = &self.place.kind;
-        let mut errors = kind.validate(next);
+        let changed = if self.mode == Mode::Status { Changed::Status } else { Changed::Whole };
+        let mut errors = kind.validate_change(current, next, changed);
         match self.mode {
             Mode::Whole => errors.extend(kind.validate_update(current, next)),
             Mode::Status => errors.extend(kind.validate_status(current, next)),

@@ -4,6 +4,7 @@
 mod classes;
 mod crud;
 mod custom;
+mod custom_rules;
 mod deletion;
 mod documents;
 mod evictions;

@@ -1,14 +1,20 @@
 //! Structural schemas of custom kinds (`apiextensions.k8s.io/v1` `JSONSchemaProps`).
 //!
-//! `parse` refuses what is not structural or not supported; `shape` prunes and defaults; `validate` finds what is wrong.
-//! No `$ref`, no CEL. Regular expressions run in linear time.
+//! `structural` and `keywords` say what is wrong with a schema; `parse` makes nodes of one that is right; `defaults` judges
+//! its defaults; `shape` prunes and defaults objects; `validate`, `lists` and `embedded` find what is wrong with them. Regular
+//! expressions run in linear time.
 //!
-//! Invariants: depth and number of nodes are bounded when a schema is parsed, and an object is only walked where a schema
-//! leads, so that work is bounded by object times schema depth.
+//! Invariants: depth and number of nodes are bounded before a schema is looked at, and an object is only walked where a
+//! schema leads, so that work is bounded by object times schema depth.
 
+mod defaults;
+mod embedded;
 mod format;
+mod keywords;
+mod lists;
 mod parse;
 mod shape;
+mod structural;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -16,11 +22,12 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::status::FieldError;
+use super::cel::{self, Rule, RuleSpec};
+use crate::status::{FieldError, FieldErrorKind};
 
 /// JSON types of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
+pub(super) enum Type {
     Object,
     Array,
     String,
@@ -33,7 +40,7 @@ impl Type {
     const ALL: [Self; 6] =
         [Self::Object, Self::Array, Self::String, Self::Integer, Self::Number, Self::Boolean];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Object => "object",
             Self::Array => "array",
@@ -60,7 +67,7 @@ impl Type {
 
 /// What may stand under names that `properties` does not list.
 #[derive(Clone, Debug, Default)]
-enum Additional {
+pub(super) enum Additional {
     /// Nothing; such names are pruned.
     #[default]
     Unknown,
@@ -72,7 +79,7 @@ enum Additional {
 
 /// How a list is merged, and what must be unique in it.
 #[derive(Clone, Debug, Default)]
-enum ListKind {
+pub(super) enum ListKind {
     #[default]
     Atomic,
     Set,
@@ -81,50 +88,54 @@ enum ListKind {
 
 /// Bounds of numbers, strings, lists and objects.
 #[derive(Clone, Debug, Default)]
-struct Bounds {
-    minimum: Option<f64>,
-    exclusive_minimum: bool,
-    maximum: Option<f64>,
-    exclusive_maximum: bool,
-    multiple_of: Option<f64>,
-    min_length: Option<u64>,
-    max_length: Option<u64>,
-    min_items: Option<u64>,
-    max_items: Option<u64>,
-    unique_items: bool,
-    min_properties: Option<u64>,
-    max_properties: Option<u64>,
+pub(super) struct Bounds {
+    pub(super) minimum: Option<f64>,
+    pub(super) exclusive_minimum: bool,
+    pub(super) maximum: Option<f64>,
+    pub(super) exclusive_maximum: bool,
+    pub(super) multiple_of: Option<f64>,
+    pub(super) min_length: Option<u64>,
+    pub(super) max_length: Option<u64>,
+    pub(super) min_items: Option<u64>,
+    pub(super) max_items: Option<u64>,
+    pub(super) min_properties: Option<u64>,
+    pub(super) max_properties: Option<u64>,
 }
 
 /// Schemas combined by logic; they validate only.
 #[derive(Clone, Debug, Default)]
-struct Logic {
-    all_of: Vec<Node>,
-    any_of: Vec<Node>,
-    one_of: Vec<Node>,
-    not: Option<Box<Node>>,
+pub(super) struct Logic {
+    pub(super) all_of: Vec<Node>,
+    pub(super) any_of: Vec<Node>,
+    pub(super) one_of: Vec<Node>,
+    pub(super) not: Option<Box<Node>>,
 }
 
 /// One node of a schema.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a keyword of the schema")]
-struct Node {
-    kind: Option<Type>,
-    nullable: bool,
-    preserve_unknown: bool,
-    embedded: bool,
-    int_or_string: bool,
-    properties: BTreeMap<String, Node>,
-    additional: Additional,
-    items: Option<Box<Node>>,
-    list: ListKind,
-    required: Vec<String>,
-    default: Option<Value>,
-    enumeration: Option<Vec<Value>>,
-    format: Option<String>,
-    pattern: Option<Regex>,
-    bounds: Bounds,
-    logic: Option<Box<Logic>>,
+pub(super) struct Node {
+    pub(super) kind: Option<Type>,
+    pub(super) nullable: bool,
+    pub(super) preserve_unknown: bool,
+    pub(super) embedded: bool,
+    pub(super) int_or_string: bool,
+    pub(super) properties: BTreeMap<String, Node>,
+    pub(super) additional: Additional,
+    pub(super) items: Option<Box<Node>>,
+    pub(super) list: ListKind,
+    pub(super) required: Vec<String>,
+    pub(super) default: Option<Value>,
+    pub(super) enumeration: Option<Vec<Value>>,
+    pub(super) format: Option<String>,
+    pub(super) pattern: Option<Regex>,
+    pub(super) bounds: Bounds,
+    pub(super) logic: Option<Box<Logic>>,
+    /// Rules as written, and as compiled.
+    pub(super) specs: Vec<RuleSpec>,
+    pub(super) rules: Vec<Rule>,
+    /// Whether there are rules here or below.
+    pub(super) rules_below: bool,
 }
 
 /// A schema that was found structural.
@@ -133,16 +144,38 @@ pub struct Structural {
     root: Node,
 }
 
+/// Which part of an object an update changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// All of it.
+    Whole,
+    /// The status alone.
+    Status,
+}
+
 impl Structural {
     /// Parses `openAPIV3Schema`; `path` is where it stands in the definition.
     ///
     /// # Errors
     /// Everything that is not structural or not supported.
     pub fn parse(schema: &Value, path: &str) -> Result<Self, Vec<FieldError>> {
-        parse::root(schema, path).map(|root| Self { root })
+        parse::check_size(schema, path).map_err(|error| vec![error])?;
+        let mut errors = structural::check(schema, path);
+        errors.extend(keywords::check(schema, path));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut root = parse::root(schema, path)?;
+        cel::compile(&mut root, path)?;
+        let errors = defaults::check(&root, path);
+        if errors.is_empty() { Ok(Self { root }) } else { Err(errors) }
     }
 
-    /// Drops fields that the schema does not know; returns their paths.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Drops fields that the schema does not know; returns their paths, sorted.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         shape::prune(&self.root, object)
     }
@@ -152,13 +185,51 @@ impl Structural {
         shape::default(&self.root, object);
     }
 
-    /// What is wrong with an object.
+    /// What is wrong with a new object.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        validate::object(&self.root, object)
+        let mut errors = validate::object(&self.root, object, None);
+        errors.extend(embedded::check(&self.root, object, "", false));
+        errors.extend(lists::check(&self.root, object, ""));
+        self.with_rules(errors, object, None)
+    }
+
+    /// What is wrong with a change. What was wrong before and did not change is let pass.
+    pub fn validate_update(&self, old: &Value, new: &Value, part: Changed) -> Vec<FieldError> {
+        let mut errors = match (part, self.root.properties.get("status"), new.get("status")) {
+            (Changed::Whole, _, _) => validate::object(&self.root, new, Some(old)),
+            (Changed::Status, Some(node), Some(status)) => {
+                validate::value(node, status, old.get("status"), "status")
+            }
+            (Changed::Status, _, _) => Vec::new(),
+        };
+        errors.extend(embedded::check(&self.root, new, "", false));
+        if lists::check(&self.root, old, "").is_empty() {
+            errors.extend(lists::check(&self.root, new, ""));
+        }
+        self.with_rules(errors, new, Some(old))
+    }
+
+    /// Rules are only asked about objects of the right shape.
+    fn with_rules(&self, mut errors: Vec<FieldError>, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        if !self.root.rules_below {
+            return errors;
+        }
+        let blocks = |error: &FieldError| {
+            use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+            matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+        };
+        if errors.iter().any(blocks) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing \
+                       errors to complete validation";
+            errors.push(FieldError::invalid("<nil>", Value::Null, why));
+        } else {
+            errors.extend(cel::run(&self.root, object, old, ""));
+        }
+        errors
     }
 }
 
 /// `a.b`, without a dot at the start.
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

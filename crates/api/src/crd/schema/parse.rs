@@ -1,116 +1,102 @@
-//! From `JSONSchemaProps` to nodes, with the rules that make a schema structural.
+//! From `JSONSchemaProps` to nodes. What is wrong with a schema was said before ([`super::structural`],
+//! [`super::keywords`]); this only bounds it and compiles its patterns.
 
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
-use super::{Additional, Bounds, ListKind, Logic, Node, Type, validate};
+use super::{Additional, Bounds, ListKind, Logic, Node, RuleSpec, Type};
 use crate::status::FieldError;
 
+/// Deeper schemas are refused.
 const DEPTH_MAX: usize = 64;
+/// Larger schemas are refused; the largest in use have a few thousand.
 const NODES_MAX: usize = 50_000;
+/// Largest compiled pattern, and of all patterns of one schema together.
 const REGEX_BYTES_MAX: usize = 1 << 20;
-/// More wrong places than this are not collected.
-const ERRORS_MAX: usize = 20;
+const PATTERNS_MAX: usize = 2_000;
 
-/// Keywords that change meaning and that are not supported here.
-const REFUSED: &[(&str, &str)] = &[
-    ("$ref", "must not be set: references are not supported"),
-    ("x-kubernetes-validations", "CEL validation rules are not supported"),
-    ("patternProperties", "must not be set: use additionalProperties"),
-    ("dependencies", "must not be set"),
-    ("definitions", "must not be set"),
-    ("additionalItems", "must not be set"),
-];
+/// Keywords that hold a schema, a list of them, or a map of them.
+const NESTED: [&str; 3] = ["items", "additionalProperties", "not"];
+const NESTED_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
-/// Whether a node describes the object or only restricts it (inside `allOf` and so on).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Structure,
-    Logic,
+/// Refuses schemas that are too deep, too large or have too many patterns.
+pub(super) fn check_size(schema: &Value, path: &str) -> Result<(), FieldError> {
+    let mut count = Count { nodes: 0, patterns: 0 };
+    count.walk(schema, path, 0)
+}
+
+struct Count {
+    nodes: usize,
+    patterns: usize,
+}
+
+impl Count {
+    fn walk(&mut self, schema: &Value, path: &str, depth: usize) -> Result<(), FieldError> {
+        let Some(map) = schema.as_object() else { return Ok(()) };
+        self.nodes += 1;
+        self.patterns += usize::from(map.contains_key("pattern"));
+        if depth > DEPTH_MAX {
+            return Err(FieldError::forbidden(path, format!("the schema is deeper than {DEPTH_MAX} levels")));
+        }
+        if self.nodes > NODES_MAX || self.patterns > PATTERNS_MAX {
+            let why = format!("the schema has more than {NODES_MAX} nodes or {PATTERNS_MAX} patterns");
+            return Err(FieldError::forbidden(path, why));
+        }
+        for (name, child) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            self.walk(child, &format!("{path}.properties[{name}]"), depth + 1)?;
+        }
+        for key in NESTED {
+            if let Some(child) = map.get(key) {
+                self.walk(child, &format!("{path}.{key}"), depth + 1)?;
+            }
+        }
+        for key in NESTED_LISTS {
+            for (index, child) in map.get(key).and_then(Value::as_array).into_iter().flatten().enumerate() {
+                self.walk(child, &format!("{path}.{key}[{index}]"), depth + 1)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 struct Parser {
     errors: Vec<FieldError>,
-    nodes: usize,
 }
 
+/// Parses a schema that was found structural.
 pub(super) fn root(schema: &Value, path: &str) -> Result<Node, Vec<FieldError>> {
-    let mut parser = Parser { errors: Vec::new(), nodes: 0 };
-    let node = parser.node(schema, path, 0, Place::Structure);
-    if node.kind != Some(Type::Object) && parser.errors.is_empty() {
-        let found = schema.get("type").cloned().unwrap_or_default();
-        parser.errors.push(FieldError::invalid(format!("{path}.type"), found, "must be object at the root"));
-    }
+    let mut parser = Parser { errors: Vec::new() };
+    let node = parser.node(schema, path);
     if parser.errors.is_empty() { Ok(node) } else { Err(parser.errors) }
 }
 
 impl Parser {
-    fn refuse(&mut self, error: FieldError) {
-        if self.errors.len() < ERRORS_MAX {
-            self.errors.push(error);
-        }
-    }
-
-    fn node(&mut self, schema: &Value, path: &str, depth: usize, place: Place) -> Node {
-        self.nodes += 1;
-        if depth > DEPTH_MAX || self.nodes > NODES_MAX {
-            self.refuse(FieldError::forbidden(path, "the schema is too deep or too large"));
-            return Node::default();
-        }
+    fn node(&mut self, schema: &Value, path: &str) -> Node {
         let Some(map) = schema.as_object() else {
-            self.refuse(FieldError::type_invalid(path, schema.clone(), "must be an object"));
+            self.errors.push(FieldError::type_invalid(path, schema.clone(), "must be an object"));
             return Node::default();
         };
-        for (key, why) in REFUSED {
-            if map.get(*key).is_some_and(|v| !v.as_array().is_some_and(Vec::is_empty)) {
-                self.refuse(FieldError::forbidden(format!("{path}.{key}"), *why));
-            }
-        }
         let flag = |key: &str| map.get(key) == Some(&Value::Bool(true));
+        let kind = map.get("type").and_then(Value::as_str);
         let mut node = Node {
-            kind: self.kind(map, path),
+            kind: kind.and_then(|text| Type::ALL.into_iter().find(|kind| kind.name() == text)),
             nullable: flag("nullable"),
             preserve_unknown: flag("x-kubernetes-preserve-unknown-fields"),
             embedded: flag("x-kubernetes-embedded-resource"),
             int_or_string: flag("x-kubernetes-int-or-string"),
             required: strings(map.get("required")),
-            default: map.get("default").cloned(),
-            enumeration: map.get("enum").and_then(Value::as_array).cloned(),
-            format: map.get("format").and_then(Value::as_str).map(str::to_owned),
+            default: map.get("default").filter(|v| !v.is_null()).cloned(),
+            enumeration: map.get("enum").and_then(Value::as_array).filter(|e| !e.is_empty()).cloned(),
+            format: map.get("format").and_then(Value::as_str).filter(|f| !f.is_empty()).map(str::to_owned),
             pattern: self.pattern(map, path),
             bounds: bounds(map),
             list: list_kind(map),
+            specs: rules(map),
             ..Node::default()
         };
-        self.children(map, path, depth, place, &mut node);
-        self.logic(map, path, depth, &mut node);
-        if place == Place::Structure {
-            self.structural(map, path, &node);
-        }
-        self.check_default(path, &node);
+        self.children(map, path, &mut node);
+        self.logic(map, path, &mut node);
         node
-    }
-
-    fn kind(&mut self, map: &Map<String, Value>, path: &str) -> Option<Type> {
-        let text = match map.get("type") {
-            None => return None,
-            Some(Value::String(text)) if text.is_empty() => return None,
-            Some(Value::String(text)) => text,
-            Some(other) => {
-                self.refuse(FieldError::type_invalid(
-                    format!("{path}.type"),
-                    other.clone(),
-                    "must be a string",
-                ));
-                return None;
-            }
-        };
-        let kind = Type::ALL.into_iter().find(|kind| kind.name() == text);
-        if kind.is_none() {
-            let names = Type::ALL.map(Type::name);
-            self.refuse(FieldError::not_supported(format!("{path}.type"), text.as_str(), &names));
-        }
-        kind
     }
 
     fn pattern(&mut self, map: &Map<String, Value>, path: &str) -> Option<Regex> {
@@ -118,95 +104,43 @@ impl Parser {
         match RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build() {
             Ok(regex) => Some(regex),
             Err(error) => {
-                let detail = format!("must be a valid regular expression, but isn't: {error}");
-                self.refuse(FieldError::invalid(format!("{path}.pattern"), text, detail));
+                let error = error.to_string();
+                let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                let detail = format!("must be a valid regular expression, but isn't: {why}");
+                self.errors.push(FieldError::invalid(format!("{path}.pattern"), text, detail));
                 None
             }
         }
     }
 
-    fn children(
-        &mut self,
-        map: &Map<String, Value>,
-        path: &str,
-        depth: usize,
-        place: Place,
-        node: &mut Node,
-    ) {
+    fn children(&mut self, map: &Map<String, Value>, path: &str, node: &mut Node) {
         for (name, child) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            let path = format!("{path}.properties[{name}]");
-            let child = self.node(child, &path, depth + 1, place);
+            let child = self.node(child, &format!("{path}.properties[{name}]"));
             node.properties.insert(name.clone(), child);
         }
         node.additional = match map.get("additionalProperties") {
             Some(Value::Bool(true)) => Additional::Any,
             Some(child @ Value::Object(_)) => {
-                let path = format!("{path}.additionalProperties");
-                Additional::Values(Box::new(self.node(child, &path, depth + 1, place)))
+                Additional::Values(Box::new(self.node(child, &format!("{path}.additionalProperties"))))
             }
             _ => Additional::Unknown,
         };
-        match map.get("items") {
-            Some(Value::Array(_)) => {
-                let why = "items must be a schema object and not an array";
-                self.refuse(FieldError::forbidden(format!("{path}.items"), why));
-            }
-            Some(child) => {
-                let path = format!("{path}.items");
-                node.items = Some(Box::new(self.node(child, &path, depth + 1, place)));
-            }
-            None => {}
+        if let Some(child) = map.get("items").filter(|v| v.is_object()) {
+            node.items = Some(Box::new(self.node(child, &format!("{path}.items"))));
         }
     }
 
-    fn logic(&mut self, map: &Map<String, Value>, path: &str, depth: usize, node: &mut Node) {
+    fn logic(&mut self, map: &Map<String, Value>, path: &str, node: &mut Node) {
         let mut branches = |key: &str| -> Vec<Node> {
             let list = map.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             let numbered = list.iter().enumerate();
-            numbered
-                .map(|(i, child)| self.node(child, &format!("{path}.{key}[{i}]"), depth + 1, Place::Logic))
-                .collect()
+            numbered.map(|(i, child)| self.node(child, &format!("{path}.{key}[{i}]"))).collect()
         };
         let (all_of, any_of, one_of) = (branches("allOf"), branches("anyOf"), branches("oneOf"));
-        let not = map
-            .get("not")
-            .map(|child| Box::new(self.node(child, &format!("{path}.not"), depth + 1, Place::Logic)));
+        let not = map.get("not").filter(|v| v.is_object());
+        let not = not.map(|child| Box::new(self.node(child, &format!("{path}.not"))));
         if !(all_of.is_empty() && any_of.is_empty() && one_of.is_empty() && not.is_none()) {
             node.logic = Some(Box::new(Logic { all_of, any_of, one_of, not }));
-        }
-    }
-
-    fn structural(&mut self, map: &Map<String, Value>, path: &str, node: &Node) {
-        if node.kind.is_none() && !node.int_or_string && !node.preserve_unknown {
-            let detail = "must not be empty for specified object fields";
-            self.refuse(FieldError::required(format!("{path}.type"), detail));
-        }
-        if !node.properties.is_empty() && !matches!(node.additional, Additional::Unknown) {
-            let detail = "additionalProperties and properties are mutual exclusive";
-            self.refuse(FieldError::forbidden(format!("{path}.additionalProperties"), detail));
-        }
-        if node.kind == Some(Type::Array) && node.items.is_none() {
-            self.refuse(FieldError::required(format!("{path}.items"), "must be specified"));
-        }
-        if node.embedded && node.kind != Some(Type::Object) {
-            let found = map.get("type").cloned().unwrap_or_default();
-            let detail = "must be object if x-kubernetes-embedded-resource is true";
-            self.refuse(FieldError::invalid(format!("{path}.type"), found, detail));
-        }
-        if let ListKind::Map(keys) = &node.list
-            && keys.is_empty()
-        {
-            let detail = "must not be empty if x-kubernetes-list-type is map";
-            self.refuse(FieldError::required(format!("{path}.x-kubernetes-list-map-keys"), detail));
-        }
-    }
-
-    fn check_default(&mut self, path: &str, node: &Node) {
-        let Some(default) = &node.default else { return };
-        let path = format!("{path}.default");
-        for mut error in validate::value(node, default) {
-            error.path.clone_from(&path);
-            self.refuse(error);
         }
     }
 }
@@ -218,19 +152,18 @@ fn strings(value: Option<&Value>) -> Vec<String> {
 
 fn bounds(map: &Map<String, Value>) -> Bounds {
     let number = |key: &str| map.get(key).and_then(Value::as_f64);
-    let count = |key: &str| map.get(key).and_then(Value::as_u64);
+    let count = |key: &str| map.get(key).and_then(Value::as_i64).map(|n| u64::try_from(n).unwrap_or(0));
     let flag = |key: &str| map.get(key) == Some(&Value::Bool(true));
     Bounds {
         minimum: number("minimum"),
         exclusive_minimum: flag("exclusiveMinimum"),
         maximum: number("maximum"),
         exclusive_maximum: flag("exclusiveMaximum"),
-        multiple_of: number("multipleOf").filter(|n| *n > 0.0),
+        multiple_of: number("multipleOf"),
         min_length: count("minLength"),
         max_length: count("maxLength"),
         min_items: count("minItems"),
         max_items: count("maxItems"),
-        unique_items: flag("uniqueItems"),
         min_properties: count("minProperties"),
         max_properties: count("maxProperties"),
     }
@@ -242,4 +175,9 @@ fn list_kind(map: &Map<String, Value>) -> ListKind {
         Some("map") => ListKind::Map(strings(map.get("x-kubernetes-list-map-keys"))),
         _ => ListKind::Atomic,
     }
+}
+
+fn rules(map: &Map<String, Value>) -> Vec<RuleSpec> {
+    let list = map.get("x-kubernetes-validations").and_then(Value::as_array);
+    list.into_iter().flatten().map(RuleSpec::of).collect()
 }

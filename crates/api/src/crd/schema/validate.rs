@@ -1,10 +1,12 @@
 //! What is wrong with a custom object, by its schema, in the sentences of Kubernetes.
-
-use std::collections::HashSet;
+//!
+//! On an update, findings about a value that did not change are let pass; of lists, only items that can be told apart by
+//! keys are compared one by one.
 
 use serde_json::{Map, Value};
 
-use super::{Additional, ListKind, Logic, Node, Type, join};
+use super::super::cel::Correlated;
+use super::{Additional, Logic, Node, Type, format, join};
 use crate::status::{FieldError, FieldErrorKind};
 
 /// More wrong places than this are not collected.
@@ -12,19 +14,21 @@ const ERRORS_MAX: usize = 50;
 
 struct Checker {
     errors: Vec<FieldError>,
+    /// How much fitted: of several alternatives, the one that fits best says why it does not.
+    matched: usize,
 }
 
-/// Checks a whole object; its metadata is not the schema's business.
-pub(super) fn object(root: &Node, object: &Value) -> Vec<FieldError> {
-    let mut checker = Checker { errors: Vec::new() };
-    checker.value(root, object, "", true);
+/// Checks a whole object.
+pub(super) fn object(root: &Node, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut checker = Checker { errors: Vec::new(), matched: 0 };
+    checker.value(root, object, old, "");
     checker.errors
 }
 
 /// Checks a value on its own.
-pub(super) fn value(node: &Node, value: &Value) -> Vec<FieldError> {
-    let mut checker = Checker { errors: Vec::new() };
-    checker.value(node, value, "", false);
+pub(super) fn value(node: &Node, value: &Value, old: Option<&Value>, path: &str) -> Vec<FieldError> {
+    let mut checker = Checker { errors: Vec::new(), matched: 0 };
+    checker.value(node, value, old, path);
     checker.errors
 }
 
@@ -40,6 +44,12 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
+/// A number as people write it.
+fn plain(number: f64) -> String {
+    let small = number != 0.0 && number.abs() < 1e-4;
+    if small || number.abs() >= 1e21 { format!("{number:e}") } else { number.to_string() }
+}
+
 impl Checker {
     fn refuse(&mut self, error: FieldError) {
         if self.errors.len() < ERRORS_MAX {
@@ -48,153 +58,147 @@ impl Checker {
     }
 
     fn invalid(&mut self, path: &str, value: &Value, what: &str) {
-        self.refuse(FieldError::invalid(path, value.clone(), format!("{path} in body {what}")));
+        self.refuse(FieldError::invalid(shown(path), value.clone(), format!("{path} in body {what}")));
     }
 
-    fn value(&mut self, node: &Node, value: &Value, path: &str, resource: bool) {
-        if self.errors.len() >= ERRORS_MAX || (value.is_null() && node.nullable) {
+    fn value(&mut self, node: &Node, value: &Value, old: Option<&Value>, path: &str) {
+        if self.errors.len() >= ERRORS_MAX {
             return;
         }
-        if !self.has_type(node, value, path) {
-            return;
+        let before = self.errors.len();
+        self.has_type(node, value, path);
+        if !value.is_null() {
+            if let Some(logic) = &node.logic {
+                self.logic(logic, value, old, path);
+            }
+            match value {
+                Value::Number(_) => self.number(node, value, path),
+                Value::String(text) => self.string(node, text, path),
+                Value::Array(list) => self.array(node, list, old, path),
+                _ => {}
+            }
         }
         self.enumeration(node, value, path);
-        if let Some(format) = &node.format
-            && !super::format::fits(format, value)
-        {
-            self.invalid(path, value, &format!("must be of type {format}: {value}"));
+        if let Value::Object(map) = value {
+            self.object(node, map, old, path);
         }
-        match value {
-            Value::Number(_) => self.number(node, value, path),
-            Value::String(text) => self.string(node, text, path),
-            Value::Array(list) => self.array(node, list, path),
-            Value::Object(map) => self.object(node, map, path, resource || node.embedded),
-            _ => {}
-        }
-        if let Some(logic) = &node.logic {
-            self.logic(logic, value, path, resource);
+        self.matched += 1;
+        if self.errors.len() > before && old == Some(value) {
+            self.errors.truncate(before);
         }
     }
 
-    fn has_type(&mut self, node: &Node, value: &Value, path: &str) -> bool {
+    fn has_type(&mut self, node: &Node, value: &Value, path: &str) {
         let (fits, wanted) = match (node.int_or_string, node.kind) {
-            (true, _) => (Type::Integer.fits(value) || value.is_string(), "integer or string"),
+            (true, _) => (Type::Integer.fits(value) || value.is_string(), "integer,string"),
             (false, Some(kind)) => (kind.fits(value), kind.name()),
             (false, None) => (true, ""),
         };
-        if !fits {
-            let found = type_name(value);
-            let detail = format!("{path} in body must be of type {wanted}: {found:?}");
-            self.refuse(FieldError::type_invalid(path, found, detail));
+        if fits || (value.is_null() && node.nullable) {
+            self.matched += 1;
+            return;
         }
-        fits
+        let found = type_name(value);
+        let detail = format!("{path} in body must be of type {wanted}: {found:?}");
+        self.refuse(FieldError::type_invalid(shown(path), found, detail));
     }
 
     fn enumeration(&mut self, node: &Node, value: &Value, path: &str) {
         let Some(allowed) = &node.enumeration else { return };
-        if !allowed.contains(value) {
-            let texts: Vec<String> =
-                allowed.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            self.refuse(FieldError::not_supported(path, value.clone(), &texts));
+        let equal = |a: &Value| match (a, value) {
+            (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+            (a, b) => a == b,
+        };
+        if allowed.iter().any(equal) {
+            self.matched += 1;
+            return;
         }
+        let texts: Vec<String> =
+            allowed.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        self.refuse(FieldError::not_supported(shown(path), value.clone(), &texts));
     }
 
     fn number(&mut self, node: &Node, value: &Value, path: &str) {
         let bounds = &node.bounds;
         let number = value.as_f64().unwrap_or_default();
-        if let Some(min) = bounds.minimum {
-            if bounds.exclusive_minimum && number <= min {
-                self.invalid(path, value, &format!("should be greater than {min}"));
-            } else if number < min {
-                self.invalid(path, value, &format!("should be greater than or equal to {min}"));
+        if let Some(why) = format::out_of_range(node, value, path) {
+            self.refuse(FieldError::invalid("<nil>", "", why));
+        }
+        if let Some(step) = bounds.multiple_of.filter(|step| *step > 0.0) {
+            let times = number / step;
+            if (times - times.round()).abs() > 1e-9 {
+                self.invalid(path, value, &format!("should be a multiple of {}", plain(step)));
             }
         }
         if let Some(max) = bounds.maximum {
             if bounds.exclusive_maximum && number >= max {
-                self.invalid(path, value, &format!("should be less than {max}"));
+                self.invalid(path, value, &format!("should be less than {}", plain(max)));
             } else if number > max {
-                self.invalid(path, value, &format!("should be less than or equal to {max}"));
+                self.invalid(path, value, &format!("should be less than or equal to {}", plain(max)));
             }
         }
-        if let Some(step) = bounds.multiple_of {
-            let times = number / step;
-            if (times - times.round()).abs() > 1e-9 {
-                self.invalid(path, value, &format!("should be a multiple of {step}"));
+        if let Some(min) = bounds.minimum {
+            if bounds.exclusive_minimum && number <= min {
+                self.invalid(path, value, &format!("should be greater than {}", plain(min)));
+            } else if number < min {
+                self.invalid(path, value, &format!("should be greater than or equal to {}", plain(min)));
             }
         }
+        self.matched += 1;
     }
 
+    /// The first of length and pattern that is wrong, and the format.
     fn string(&mut self, node: &Node, text: &str, path: &str) {
-        let length = text.chars().count() as u64;
-        if let Some(max) = node.bounds.max_length.filter(|max| length > *max) {
-            self.refuse(FieldError::too_long(path, usize::try_from(max).unwrap_or(usize::MAX)));
-        }
-        if let Some(min) = node.bounds.min_length.filter(|min| length < *min) {
-            self.invalid(path, &Value::from(text), &format!("should be at least {min} chars long"));
-        }
-        if let Some(pattern) = node.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-            self.invalid(path, &Value::from(text), &format!("should match '{pattern}'"));
-        }
-    }
-
-    fn array(&mut self, node: &Node, list: &[Value], path: &str) {
-        let length = list.len() as u64;
-        if let Some(max) = node.bounds.max_items.filter(|max| length > *max) {
-            self.refuse(FieldError::too_many(path, list.len(), usize::try_from(max).unwrap_or(usize::MAX)));
-        }
-        if let Some(min) = node.bounds.min_items.filter(|min| length < *min) {
-            let value = Value::from(length);
-            self.invalid(path, &value, &format!("should have at least {min} items"));
-        }
-        self.unique(node, list, path);
-        if let Some(items) = &node.items {
-            for (index, item) in list.iter().enumerate() {
-                self.value(items, item, &format!("{path}[{index}]"), false);
-            }
-        }
-    }
-
-    fn unique(&mut self, node: &Node, list: &[Value], path: &str) {
-        let key_of: Box<dyn Fn(&Value) -> Value> = match &node.list {
-            ListKind::Map(keys) => {
-                let keys = keys.clone();
-                Box::new(move |item| {
-                    let pairs = keys.iter().filter_map(|k| Some((k.clone(), item.get(k)?.clone())));
-                    Value::Object(pairs.collect())
-                })
-            }
-            ListKind::Set => Box::new(Value::clone),
-            ListKind::Atomic if node.bounds.unique_items => Box::new(Value::clone),
-            ListKind::Atomic => return,
+        let length = if node.bounds.max_length.or(node.bounds.min_length).is_some() {
+            text.chars().count() as u64
+        } else {
+            0
         };
-        let mut seen = HashSet::new();
-        for (index, item) in list.iter().enumerate() {
-            let key = key_of(item);
-            if !seen.insert(key.to_string()) {
-                self.refuse(FieldError::duplicate(format!("{path}[{index}]"), key));
-            }
+        let value = || Value::from(text);
+        if let Some(max) = node.bounds.max_length.filter(|max| length > *max) {
+            self.refuse(FieldError::too_long(shown(path), usize::try_from(max).unwrap_or(usize::MAX)));
+        } else if let Some(min) = node.bounds.min_length.filter(|min| length < *min) {
+            self.invalid(path, &value(), &format!("should be at least {min} chars long"));
+        } else if let Some(pattern) = node.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+            self.invalid(path, &value(), &format!("should match '{pattern}'"));
+        } else {
+            self.matched += 1;
+        }
+        if let Some(name) = node.format.as_deref().filter(|_| matches!(node.kind, None | Some(Type::String)))
+            && !format::fits(name, text)
+        {
+            let detail = format!("{path} in body must be of type {name}: {text:?}");
+            self.refuse(FieldError::type_invalid(shown(path), text, detail));
         }
     }
 
-    fn object(&mut self, node: &Node, map: &Map<String, Value>, path: &str, resource: bool) {
-        for name in node.required.iter().filter(|name| !map.contains_key(*name)) {
-            self.refuse(FieldError::required(join(path, name), ""));
-        }
-        let length = map.len() as u64;
-        if let Some(max) = node.bounds.max_properties.filter(|max| length > *max) {
-            self.refuse(FieldError::too_many(path, map.len(), usize::try_from(max).unwrap_or(usize::MAX)));
-        }
-        if let Some(min) = node.bounds.min_properties.filter(|min| length < *min) {
-            let value = Value::from(length);
-            self.invalid(path, &value, &format!("should have at least {min} properties"));
-        }
-        if node.embedded {
-            for name in ["apiVersion", "kind"] {
-                if map.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                    self.refuse(FieldError::required(join(path, name), "must not be empty"));
-                }
+    fn array(&mut self, node: &Node, list: &[Value], old: Option<&Value>, path: &str) {
+        if let Some(items) = &node.items {
+            let before = Correlated::new(&node.list, old);
+            for (index, item) in list.iter().enumerate() {
+                self.value(items, item, before.find(item), &format!("{path}[{index}]"));
             }
+        }
+        let length = list.len() as u64;
+        if let Some(min) = node.bounds.min_items.filter(|min| length < *min) {
+            self.invalid(path, &Value::from(length), &format!("should have at least {min} items"));
+        }
+        if let Some(max) = node.bounds.max_items.filter(|max| length > *max) {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            self.refuse(FieldError::too_many(shown(path), list.len(), max));
+        }
+        self.matched += 1;
+    }
+
+    fn object(&mut self, node: &Node, map: &Map<String, Value>, old: Option<&Value>, path: &str) {
+        let length = map.len() as u64;
+        if let Some(min) = node.bounds.min_properties.filter(|min| length < *min) {
+            self.invalid(path, &Value::from(length), &format!("should have at least {min} properties"));
+        }
+        if let Some(max) = node.bounds.max_properties.filter(|max| length > *max) {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            self.refuse(FieldError::too_many(shown(path), map.len(), max));
         }
         for (name, value) in map {
             let child = match (node.properties.get(name), &node.additional) {
@@ -202,49 +206,97 @@ impl Checker {
                 (None, Additional::Values(child)) => child,
                 _ => continue,
             };
-            // The server checks the metadata of a resource itself; a schema may say more of the name only.
-            if !(resource && name == "metadata") {
-                self.value(child, value, &join(path, name), false);
-            }
+            // Both objects are read in the same version, so a change of it cannot be seen.
+            let hidden = path.is_empty() && (name == "kind" || name == "apiVersion");
+            let old = old.and_then(|old| old.get(name)).filter(|_| !hidden);
+            self.value(child, value, old, &join(path, name));
+        }
+        for name in node.required.iter().filter(|name| !map.contains_key(*name)) {
+            self.refuse(FieldError::required(join(path, name), ""));
         }
     }
 
-    fn logic(&mut self, logic: &Logic, value: &Value, path: &str, resource: bool) {
-        for branch in &logic.all_of {
-            self.value(branch, value, path, resource);
-        }
-        let fits = |branch: &Node| {
-            let mut probe = Checker { errors: Vec::new() };
-            probe.value(branch, value, path, resource);
-            probe.errors.is_empty()
+    fn logic(&mut self, logic: &Logic, value: &Value, old: Option<&Value>, path: &str) {
+        let probe = |branch: &Node| {
+            let mut checker = Self { errors: Vec::new(), matched: 0 };
+            checker.value(branch, value, old, path);
+            checker
         };
-        if !logic.any_of.is_empty() && !logic.any_of.iter().any(fits) {
-            self.branch(path, "must validate at least one schema (anyOf)");
+        if !logic.any_of.is_empty() {
+            let (fitting, best) = best_of(&logic.any_of, &probe, true);
+            if fitting == 0 {
+                self.composite(path, "must validate at least one schema (anyOf)");
+                self.extend(best);
+            }
         }
         if !logic.one_of.is_empty() {
-            match logic.one_of.iter().filter(|branch| fits(branch)).count() {
+            let (fitting, best) = best_of(&logic.one_of, &probe, false);
+            match fitting {
                 1 => {}
-                0 => self.branch(path, "must validate one and only one schema (oneOf). Found none valid"),
+                0 => {
+                    self.composite(path, "must validate one and only one schema (oneOf). Found none valid");
+                    self.extend(best);
+                }
                 n => {
                     let what = format!(
                         "must validate one and only one schema (oneOf). Found {n} valid alternatives"
                     );
-                    self.branch(path, &what);
+                    self.composite(path, &what);
                 }
             }
         }
-        if logic.not.as_ref().is_some_and(|not| fits(not)) {
-            self.branch(path, "must not validate the schema (not)");
+        let mut fitting = 0;
+        for branch in &logic.all_of {
+            let checker = probe(branch);
+            fitting += usize::from(checker.errors.is_empty());
+            self.extend(checker.errors);
+        }
+        if fitting != logic.all_of.len() {
+            let none = if fitting == 0 { ". None validated" } else { "" };
+            self.composite(path, &format!("must validate all the schemas (allOf){none}"));
+        }
+        if logic.not.as_ref().is_some_and(|not| probe(not).errors.is_empty()) {
+            self.composite(path, "must not validate the schema (not)");
         }
     }
 
-    fn branch(&mut self, path: &str, what: &str) {
-        let (path, detail) = if path.is_empty() {
-            ("<nil>", what.to_owned())
-        } else {
-            (path, format!("{path} in body {what}"))
-        };
-        let bad_value = Some(Value::from(""));
-        self.refuse(FieldError { path: path.to_owned(), kind: FieldErrorKind::Invalid, bad_value, detail });
+    fn extend(&mut self, errors: Vec<FieldError>) {
+        for error in errors {
+            self.refuse(error);
+        }
     }
+
+    /// What is wrong with a value as a whole has no field.
+    fn composite(&mut self, path: &str, what: &str) {
+        let bad_value = Some(Value::from(""));
+        let detail = format!("{path:?} {what}");
+        self.refuse(FieldError { path: "<nil>".to_owned(), kind: FieldErrorKind::Invalid, bad_value, detail });
+    }
+}
+
+/// How many alternatives fit, and what the nearest one misses.
+fn best_of(
+    branches: &[Node],
+    probe: &dyn Fn(&Node) -> Checker,
+    first_is_enough: bool,
+) -> (usize, Vec<FieldError>) {
+    let mut fitting = 0;
+    let mut best: Option<Checker> = None;
+    for branch in branches {
+        let checker = probe(branch);
+        if checker.errors.is_empty() {
+            fitting += 1;
+            if first_is_enough {
+                break;
+            }
+        } else if best.as_ref().is_none_or(|known| checker.matched > known.matched) {
+            best = Some(checker);
+        }
+    }
+    (fitting, best.map(|checker| checker.errors).unwrap_or_default())
+}
+
+/// The root has no path.
+fn shown(path: &str) -> &str {
+    if path.is_empty() { "<nil>" } else { path }
 }
