@@ -95,7 +95,11 @@ fn compile(definition: &Value) -> Vec<Arc<CustomKind>> {
         // It was accepted once; a newer release may be stricter.
         Err(errors) => {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            tracing::error!(definition = meta::name(definition), ?errors, "a stored definition is not served");
+            tracing::error!(
+                definition = meta::name(definition),
+                ?errors,
+                "a stored definition is not served"
+            );
             Vec::new()
         }
     }

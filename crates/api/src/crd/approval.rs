@@ -20,9 +20,9 @@ enum Approval {
 
 fn is_protected(crd: &Value) -> bool {
     let group = crd.pointer("/spec/group").and_then(Value::as_str).unwrap_or_default();
-    ["k8s.io", "kubernetes.io"].iter().any(|domain| {
-        group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    })
+    ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 /// An absolute URL with a host.

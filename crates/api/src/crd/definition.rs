@@ -222,10 +222,8 @@ fn check_versions(crd: &Value) -> Vec<FieldError> {
         errors.push(FieldError::too_many("spec.versions", versions.len(), VERSIONS_MAX));
     }
     // What was found is a whole list of versions; nobody wants to read it again.
-    let invalid = |detail: &str| FieldError {
-        bad_value: None,
-        ..FieldError::invalid("spec.versions", "", detail)
-    };
+    let invalid =
+        |detail: &str| FieldError { bad_value: None, ..FieldError::invalid("spec.versions", "", detail) };
     let distinct: BTreeSet<&str> = versions.iter().map(|v| text(v, "/name")).collect();
     if distinct.len() != versions.len() {
         errors.push(invalid("must contain unique version names"));
@@ -305,9 +303,8 @@ fn check_root(raw: &Value, version: &Value, path: &str) -> Option<FieldError> {
             || value.as_str() == Some("")
             || value.as_array().is_some_and(Vec::is_empty)
     };
-    let odd = raw.as_object()?.iter().any(|(key, value)| {
-        !is_zero(value) && !ROOT_KEYWORDS.contains(&key.as_str())
-    });
+    let odd =
+        raw.as_object()?.iter().any(|(key, value)| !is_zero(value) && !ROOT_KEYWORDS.contains(&key.as_str()));
     let why = format!(
         "only {ROOT_FIELDS} fields are allowed at the root of the schema if the status subresource is enabled"
     );
@@ -317,7 +314,9 @@ fn check_root(raw: &Value, version: &Value, path: &str) -> Option<FieldError> {
 fn custom_kind(crd: &Value, version: &Value, path: &str) -> Result<CustomKind, Vec<FieldError>> {
     let version_name = text(version, "/name");
     let mut errors: Vec<FieldError> =
-        named(format!("{path}.name"), version_name, &names::dns1035_label(version_name)).into_iter().collect();
+        named(format!("{path}.name"), version_name, &names::dns1035_label(version_name))
+            .into_iter()
+            .collect();
     errors.extend(check_deprecation(version, path));
     let schema_path = format!("{path}.schema.openAPIV3Schema");
     let raw_schema = version.pointer("/schema/openAPIV3Schema").filter(|raw| !raw.is_null());
@@ -329,8 +328,10 @@ fn custom_kind(crd: &Value, version: &Value, path: &str) -> Result<CustomKind, V
     let schema = schema.map_err(|wrong| errors.extend(wrong)).ok();
     let scale = columns::scale(version, path, &mut errors);
     let (columns, printers) = columns::columns(version, path, &mut errors);
-    let selectable_fields =
-        schema.as_ref().map(|schema| columns::selectable(version, schema, path, &mut errors)).unwrap_or_default();
+    let selectable_fields = schema
+        .as_ref()
+        .map(|schema| columns::selectable(version, schema, path, &mut errors))
+        .unwrap_or_default();
     let Some(schema) = schema.filter(|_| errors.is_empty()) else { return Err(errors) };
     // What was accepted counts; a name that another kind has is not served.
     let accepted = !text(crd, "/status/acceptedNames/plural").is_empty();

@@ -69,14 +69,15 @@ fn settle(crd: &Value, taken: &Taken) -> Settled {
     let had = crd.pointer("/status/acceptedNames").cloned().unwrap_or_default();
     let mut names = had.as_object().cloned().unwrap_or_default();
     let mut clash: Option<(&'static str, String)> = None;
-    let mut single = |names: &mut Map<String, Value>, key: &str, reason: &'static str, used: &BTreeSet<String>| {
-        let (name, own) = (text(&wanted, &format!("/{key}")), text(&had, &format!("/{key}")));
-        if name != own && used.contains(name) {
-            clash = Some((reason, format!("{name:?} is already in use")));
-        } else {
-            names.insert(key.to_owned(), json!(name));
-        }
-    };
+    let mut single =
+        |names: &mut Map<String, Value>, key: &str, reason: &'static str, used: &BTreeSet<String>| {
+            let (name, own) = (text(&wanted, &format!("/{key}")), text(&had, &format!("/{key}")));
+            if name != own && used.contains(name) {
+                clash = Some((reason, format!("{name:?} is already in use")));
+            } else {
+                names.insert(key.to_owned(), json!(name));
+            }
+        };
     // The last clash is the one that is told.
     single(&mut names, "plural", "PluralConflict", &taken.resources);
     single(&mut names, "singular", "SingularConflict", &taken.resources);

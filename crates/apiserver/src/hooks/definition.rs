@@ -15,6 +15,7 @@ pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.
 
 pub(super) const DELETION: DeletionRules = DeletionRules { mark: mark_terminating, ..DEFAULT_DELETION };
 
+#[allow(clippy::unnecessary_wraps, reason = "the type of the table of hooks")]
 pub(super) fn before_create(
     _: &Hooks,
     write: &Write<'_>,
@@ -30,6 +31,7 @@ pub(super) fn settle_update(_: &Value, new: &mut Value) {
     crd::note_storage(new);
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "the type of the table of hooks")]
 pub(super) fn before_update(
     _: &Hooks,
     write: &Write<'_>,

@@ -65,7 +65,12 @@ fn condition(definition: &Value, kind: &str) -> String {
     let all = definition["status"]["conditions"].as_array().unwrap();
     let found = all.iter().find(|c| c["type"] == kind);
     found.map_or_else(String::new, |c| {
-        format!("{} {}: {}", c["status"].as_str().unwrap(), c["reason"].as_str().unwrap(), c["message"].as_str().unwrap())
+        format!(
+            "{} {}: {}",
+            c["status"].as_str().unwrap(),
+            c["reason"].as_str().unwrap(),
+            c["message"].as_str().unwrap()
+        )
     })
 }
 
@@ -123,7 +128,11 @@ async fn a_tighter_definition_leaves_old_objects_alone() {
         "Gear.rules.dev \"a\" is invalid: spec: Invalid value: failed rule: self.teeth > 20"
     );
     server.patch(&path, "merge", &json!({ "spec": { "teeth": 21 } })).await.expect(200);
-    assert!(message(&server, "patch", &path, &json!({ "spec": { "metal": "gold" } })).await.contains("Unsupported value"));
+    assert!(
+        message(&server, "patch", &path, &json!({ "spec": { "metal": "gold" } }))
+            .await
+            .contains("Unsupported value")
+    );
 }
 
 #[tokio::test]
@@ -149,25 +158,33 @@ async fn a_second_version_becomes_the_stored_one() {
     let mut dropped = two.clone();
     dropped["spec"]["versions"].as_array_mut().unwrap().remove(0);
     let refused = server.put(&path, &dropped).await.expect(422);
-    assert!(refused["message"].as_str().unwrap().contains("missing from spec.versions; v1 was previously"), "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("missing from spec.versions; v1 was previously"),
+        "{refused}"
+    );
     let migrated = json!({ "status": { "storedVersions": ["v2"] } });
     let two = server.patch(&format!("{path}/status"), "merge", &migrated).await.expect(200);
     let mut dropped = two.clone();
     dropped["spec"]["versions"].as_array_mut().unwrap().remove(0);
     server.put(&path, &dropped).await.expect(200);
     server.get(GEARS).await.expect(404);
-    let refused = server.patch(&format!("{path}/status"), "merge", &json!({ "status": { "storedVersions": [] } })).await;
+    let refused = server
+        .patch(&format!("{path}/status"), "merge", &json!({ "status": { "storedVersions": [] } }))
+        .await;
     assert_eq!(refused.code, 422);
     let webhook = json!({ "spec": { "conversion": { "strategy": "Webhook" } } });
-    assert!(message(&server, "patch", &path, &webhook).await.contains("conversion by webhook is not supported"));
+    assert!(
+        message(&server, "patch", &path, &webhook).await.contains("conversion by webhook is not supported")
+    );
 }
 
 #[tokio::test]
 async fn fields_select_in_lists_and_watches() {
     let server = server().await;
     server.post(DEFINITIONS, &definition()).await.expect(201);
-    let mut events =
-        server.watch(&format!("{GEARS}?watch=true&fieldSelector=spec.metal%3Diron"), "application/json").await;
+    let mut events = server
+        .watch(&format!("{GEARS}?watch=true&fieldSelector=spec.metal%3Diron"), "application/json")
+        .await;
     for (name, metal) in [("a", "iron"), ("b", "brass"), ("c", "iron")] {
         server.post(GEARS, &gear(name, 1, metal)).await.expect(201);
     }
@@ -268,9 +285,17 @@ async fn community_groups_want_an_approval() {
         crd
     };
     let missing = message(&server, "post", DEFINITIONS, &with(None)).await;
-    assert!(missing.contains("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups"), "{missing}");
+    assert!(
+        missing
+            .contains("metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups"),
+        "{missing}"
+    );
     let odd = message(&server, "post", DEFINITIONS, &with(Some("yes"))).await;
-    assert!(odd.contains("with either a URL or a reason starting with \\\"unapproved\\\"") || odd.contains("either a URL"), "{odd}");
+    assert!(
+        odd.contains("with either a URL or a reason starting with \\\"unapproved\\\"")
+            || odd.contains("either a URL"),
+        "{odd}"
+    );
     let url = "https://github.com/kubernetes/enhancements/pull/1";
     let fine = server.post(DEFINITIONS, &with(Some(url))).await.expect(201);
     assert_eq!(

@@ -41,8 +41,8 @@ fn price(function: &str, args: &[Val<'_>]) -> u64 {
     let size = |index: usize| args.get(index).map_or(1, Val::size);
     match function {
         "startsWith" | "endsWith" | "bytes" | "strings.quote" | "format" | "url" | "isURL" | "lowerAscii"
-        | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR" | "ip" | "quantity" | "isQuantity"
-        | "semver" | "isSemver" => walk(size(0)),
+        | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR" | "ip" | "quantity"
+        | "isQuantity" | "semver" | "isSemver" => walk(size(0)),
         "string" if matches!(args.first(), Some(Val::Bytes(_))) => walk(size(0)),
         "replace" | "split" | "ip.isCanonical" | "join" => walk(size(0).saturating_mul(2)),
         "isSorted" | "sum" | "min" | "max" | "indexOf" | "lastIndexOf" | "includes" => match args.first() {
@@ -71,20 +71,20 @@ pub(super) fn call<'a>(
     machine: &mut Machine<'a, '_>,
     function: &str,
     member: bool,
-    args: Vec<Val<'a>>,
+    args: &[Val<'a>],
 ) -> Evaluated<'a> {
     // Sizes of texts are counted anew each time, which is work.
     let texts = args.iter().map(|arg| if let Val::Str(text) = arg { text.len() as u64 } else { 0 }).sum();
     machine.work(texts)?;
-    machine.pay(price(function, &args))?;
-    match args.as_slice() {
+    machine.pay(price(function, args))?;
+    match args {
         [a] => unary(machine, function, a),
         [a, b] => binary(machine, function, a, b),
         [a, b, c] => text::ternary(machine, function, a, b, c),
         [] => nullary(function),
         _ => None,
     }
-    .unwrap_or_else(|| library::call(machine, function, member, &args))
+    .unwrap_or_else(|| library::call(machine, function, member, args))
 }
 
 fn nullary<'a>(function: &str) -> Option<Evaluated<'a>> {

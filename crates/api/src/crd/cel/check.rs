@@ -85,7 +85,9 @@ fn substitute(ty: &Type, bound: &Bound) -> Type {
         Type::Param(n) => bound[*n].clone().unwrap_or(Type::Dyn),
         Type::List(inner) => Type::List(Arc::new(substitute(inner, bound))),
         Type::Optional(inner) => Type::Optional(Arc::new(substitute(inner, bound))),
-        Type::Map(key, value) => Type::Map(Arc::new(substitute(key, bound)), Arc::new(substitute(value, bound))),
+        Type::Map(key, value) => {
+            Type::Map(Arc::new(substitute(key, bound)), Arc::new(substitute(value, bound)))
+        }
         other => other.clone(),
     }
 }
@@ -128,7 +130,8 @@ impl Checker {
                 let mut item = Type::Dyn;
                 for element in items {
                     let found = self.expr(&element.value);
-                    let found = if element.optional { self.unwrapped(element.value.at, found) } else { found };
+                    let found =
+                        if element.optional { self.unwrapped(element.value.at, found) } else { found };
                     item = self.alike(element.value.at, item, found);
                 }
                 Type::List(Arc::new(item))
@@ -164,7 +167,7 @@ impl Checker {
             return self.variables[index].1.clone();
         }
         if TYPE_NAMES.contains(&name) {
-            return Type::Type;
+            return Type::Meta;
         }
         self.issue(at, format!("undeclared reference to '{name}' (in container '')"))
     }
@@ -294,10 +297,10 @@ impl Checker {
         let Some(arg) = call.args.get(position) else { return };
         let Node::Literal(Literal::Str(text)) = &arg.node else { return };
         match call.function.as_str() {
-            "matches" | "find" | "findAll" => {
-                if RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().is_err() {
-                    self.issue(arg.at, "invalid matches argument".to_owned());
-                }
+            "matches" | "find" | "findAll"
+                if RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().is_err() =>
+            {
+                self.issue(arg.at, "invalid matches argument".to_owned());
             }
             "timestamp" if time::parse_timestamp(text).is_none() => {
                 self.issue(arg.at, "invalid timestamp argument".to_owned());

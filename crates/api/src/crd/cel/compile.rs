@@ -61,7 +61,8 @@ impl RuleSpec {
 
     /// As error messages show it.
     fn shown(&self) -> String {
-        let pointer = |kind: &str, set: bool| format!("(*{kind})({})", if set { "0xc000000000" } else { "nil" });
+        let pointer =
+            |kind: &str, set: bool| format!("(*{kind})({})", if set { "0xc000000000" } else { "nil" });
         format!(
             "apiextensions.ValidationRule{{Rule:{:?}, Message:{:?}, MessageExpression:{:?}, Reason:{}, FieldPath:{:?}, \
              OptionalOldSelf:{}}}",
@@ -74,6 +75,9 @@ impl RuleSpec {
         )
     }
 }
+
+/// Something was wrong, and was noted.
+struct Refused;
 
 struct Compiler {
     errors: Vec<FieldError>,
@@ -100,9 +104,10 @@ pub(in crate::crd) fn compile(root: &mut Node, path: &str) -> Result<(), Vec<Fie
     let mut compiler = Compiler { errors: Vec::new(), total: 0, dearest: Vec::new() };
     compiler.node(root, Place { path, root: true, cardinality: Some(1), uncorrelated: None });
     if compiler.total > SCHEMA_COST_MAX {
-        compiler.dearest.sort_by(|a, b| b.0.cmp(&a.0));
+        compiler.dearest.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
         for (_, path) in compiler.dearest.iter().take(DEAREST_NAMED) {
-            let why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+            let why =
+                "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
             compiler.errors.push(FieldError::forbidden(path, why));
         }
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
@@ -205,10 +210,12 @@ impl Compiler {
         };
         let times = place.cardinality.unwrap_or_else(|| decl.cardinality_max());
         self.price("estimated rule cost", compiled.cost.saturating_mul(times), format!("{path}.rule"));
-        let message = self.message(spec, decl, optional, &wrong, path)?;
+        let message = self.message(spec, decl, optional, &wrong, path).ok()?;
         if compiled.uses_old_self {
             if let Some(list) = place.uncorrelated {
-                let why = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {list}");
+                let why = format!(
+                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {list}"
+                );
                 self.refuse(FieldError::invalid(format!("{path}.rule"), spec.rule.as_str(), why));
             }
         } else if let Some(value) = spec.optional_old_self {
@@ -225,7 +232,10 @@ impl Compiler {
         })
     }
 
-    /// `None`: it is wrong and said so.
+    /// The expression of the message, if the rule has one.
+    ///
+    /// # Errors
+    /// It is wrong, and that was noted.
     fn message(
         &mut self,
         spec: &RuleSpec,
@@ -233,23 +243,29 @@ impl Compiler {
         optional: bool,
         wrong: &dyn Fn(&str, String) -> FieldError,
         path: &str,
-    ) -> Option<Option<Arc<Expr>>> {
+    ) -> Result<Option<Arc<Expr>>, Refused> {
         if spec.message_expression.is_empty() {
-            return Some(None);
+            return Ok(None);
         }
         match compile_one(&spec.message_expression, decl, optional) {
             Ok(compiled) if matches!(compiled.ty, Type::String | Type::Dyn) => {
                 let path = format!("{path}.messageExpression");
                 self.price("estimated messageExpression cost", compiled.cost, path);
-                Some(Some(Arc::new(compiled.expr)))
+                Ok(Some(Arc::new(compiled.expr)))
             }
             Ok(_) => {
-                self.refuse(wrong("messageExpression", "messageExpression must evaluate to a string".to_owned()));
-                None
+                self.refuse(wrong(
+                    "messageExpression",
+                    "messageExpression must evaluate to a string".to_owned(),
+                ));
+                Err(Refused)
             }
             Err(why) => {
-                self.refuse(wrong("messageExpression", format!("messageExpression compilation failed: {why}")));
-                None
+                self.refuse(wrong(
+                    "messageExpression",
+                    format!("messageExpression compilation failed: {why}"),
+                ));
+                Err(Refused)
             }
         }
     }
@@ -268,7 +284,9 @@ impl Compiler {
 /// How many children of a kind a value can have; `None` without a bound.
 fn elements_max(node: &Node) -> Option<u64> {
     match node.kind {
-        Some(JsonType::Object) if !matches!(node.additional, Additional::Unknown) => node.bounds.max_properties,
+        Some(JsonType::Object) if !matches!(node.additional, Additional::Unknown) => {
+            node.bounds.max_properties
+        }
         Some(JsonType::Array) => node.bounds.max_items,
         _ => Some(1),
     }
@@ -283,9 +301,14 @@ pub(super) struct Compiled {
 }
 
 /// Compiles one expression; the error is what the compiler prints.
-pub(super) fn compile_one(source: &str, decl: &Arc<Decl>, optional_old_self: bool) -> Result<Compiled, String> {
+pub(super) fn compile_one(
+    source: &str,
+    decl: &Arc<Decl>,
+    optional_old_self: bool,
+) -> Result<Compiled, String> {
     let tree = parse(source).map_err(|issue: Issue| print(source, &[issue]))?;
-    let checked = check(&tree, &Scope { decl, optional_old_self }).map_err(|issues| print(source, &issues))?;
+    let checked =
+        check(&tree, &Scope { decl, optional_old_self }).map_err(|issues| print(source, &issues))?;
     let cost = estimate::cost(&tree.root, &checked, decl);
     let ty = checked.types[tree.root.id].clone();
     Ok(Compiled { expr: tree.root, ty, cost, uses_old_self: checked.uses_old_self })

@@ -192,9 +192,7 @@ impl<'a> Machine<'a, '_> {
 
     pub(super) fn contains(&mut self, container: &Val<'a>, wanted: &Val<'a>) -> Evaluated<'a> {
         match container {
-            Val::Map(entries) => {
-                Ok(Val::Bool(wanted.key().is_some_and(|key| entries.contains_key(&key))))
-            }
+            Val::Map(entries) => Ok(Val::Bool(wanted.key().is_some_and(|key| entries.contains_key(&key)))),
             Val::Data(data) if data.list().is_none() => match wanted {
                 Val::Str(name) => Ok(Val::Bool(member(container, name)?.is_some())),
                 _ => Ok(Val::Bool(false)),

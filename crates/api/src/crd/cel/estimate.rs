@@ -253,13 +253,17 @@ impl Estimator<'_> {
         // What the expanded macro costs before, in each round, and after.
         let (before, step, after) = match fold.kind {
             FoldKind::All => (0, Range::fixed(2).add(Range { min: 1, max: body.max.saturating_add(1) }), 1),
-            FoldKind::Exists => (0, Range::fixed(3).add(Range { min: 1, max: body.max.saturating_add(1) }), 1),
+            FoldKind::Exists => {
+                (0, Range::fixed(3).add(Range { min: 1, max: body.max.saturating_add(1) }), 1)
+            }
             FoldKind::ExistsOne => (0, body.add(Range { min: 1, max: 2 }), 2),
             FoldKind::Filter => (CREATE_LIST, body.add(Range { min: 1, max: CREATE_LIST + 3 }), 1),
             FoldKind::Map | FoldKind::TransformList | FoldKind::SortBy => {
                 (CREATE_LIST, body.add(Range::fixed(CREATE_LIST + 2)), 1)
             }
-            FoldKind::TransformMap | FoldKind::TransformMapEntry => (CREATE_MAP, body.add(Range::fixed(3)), 1),
+            FoldKind::TransformMap | FoldKind::TransformMapEntry => {
+                (CREATE_MAP, body.add(Range::fixed(3)), 1)
+            }
         };
         let step = filter.map_or(step, |filter| filter.add(step.union(ident)));
         let count = self.size(&fold.range);
@@ -318,12 +322,14 @@ impl Estimator<'_> {
         let one = Range::fixed(1);
         let size = |index: usize| parts.get(index).map_or(UNKNOWN, |part| self.size(part));
         let walk = |index: usize, factor: f64| size(index).by(factor * TRAVERSAL);
-        let pattern = |text: usize, regex: usize| size(text).add(one).by(TRAVERSAL).multiply(size(regex).by(REGEX));
+        let pattern =
+            |text: usize, regex: usize| size(text).add(one).by(TRAVERSAL).multiply(size(regex).by(REGEX));
         let first = overload.params.first();
         match function {
             "isSorted" | "sum" | "min" | "max" | "indexOf" | "lastIndexOf" | "includes" => {
                 let is_text = matches!(first, Some(Type::String));
-                let texts = matches!(self.ty(parts[0]), Type::List(i) if matches!(**i, Type::String | Type::Bytes));
+                let texts =
+                    matches!(self.ty(parts[0]), Type::List(i) if matches!(**i, Type::String | Type::Bytes));
                 let each = if texts { one.add(self.item_size(parts[0]).by(TRAVERSAL)) } else { one };
                 (if is_text { walk(0, 1.0) } else { size(0).multiply(each) }, None)
             }
@@ -331,7 +337,8 @@ impl Estimator<'_> {
             "replace" => (walk(0, 2.0), Some(replaced(size(0), size(1), size(2)))),
             "split" => (walk(0, 2.0), Some(Range { min: 0, max: size(0).max })),
             "join" => {
-                let separators = Range { min: size(0).min.saturating_sub(1), max: size(0).max.saturating_sub(1) };
+                let separators =
+                    Range { min: size(0).min.saturating_sub(1), max: size(0).max.saturating_sub(1) };
                 let between = if parts.len() > 1 { size(1).multiply(separators) } else { Range::fixed(0) };
                 let result = size(0).multiply(self.item_size(parts[0])).add(between);
                 (result.by(TRAVERSAL), Some(result))
@@ -359,12 +366,24 @@ impl Estimator<'_> {
                 (walk(0, 1.0), Some(Range { min: size(0).min / 4, max: size(0).max }))
             }
             // Scalars print short. Kubernetes takes them for texts of any length and refuses to add them to one.
-            "string" if !matches!(first, Some(Type::String)) => (one, Some(Range { min: 1, max: SCALAR_TEXT_MAX })),
+            "string" if !matches!(first, Some(Type::String)) => {
+                (one, Some(Range { min: 1, max: SCALAR_TEXT_MAX }))
+            }
             "strings.quote" => {
                 let text = size(0);
                 let max = text.max.saturating_mul(2).saturating_add(2);
                 (walk(0, 1.0), Some(Range { min: text.min.saturating_add(2), max }))
             }
+            _ => self.operator(function, overload, parts),
+        }
+    }
+
+    /// As [`Self::overload`], for operators, sets and lists.
+    fn operator(&self, function: &str, overload: &Signature, parts: &[&Expr]) -> (Range, Option<Range>) {
+        let one = Range::fixed(1);
+        let size = |index: usize| parts.get(index).map_or(UNKNOWN, |part| self.size(part));
+        let first = overload.params.first();
+        match function {
             "@in" if matches!(overload.params[1], Type::List(_)) => (size(1), None),
             "_+_" => match first {
                 Some(Type::List(_)) => (one, Some(size(0).add(size(1)))),
@@ -374,7 +393,9 @@ impl Estimator<'_> {
                 }
                 _ => (one, None),
             },
-            "_<_" | "_<=_" | "_>_" | "_>=_" if !matches!(first, Some(Type::String | Type::Bytes)) => (one, None),
+            "_<_" | "_<=_" | "_>_" | "_>=_" if !matches!(first, Some(Type::String | Type::Bytes)) => {
+                (one, None)
+            }
             "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" => {
                 if matches!(self.ty(parts[0]), Type::Opaque(_)) {
                     return (one, None);
@@ -382,8 +403,12 @@ impl Estimator<'_> {
                 let max = size(0).max.min(size(1).max);
                 (Range { min: u64::from(max > 0), max }.by(TRAVERSAL), None)
             }
-            "sets.contains" | "sets.equivalent" | "sets.intersects" => (size(0).multiply(size(1)).add(one), None),
-            "slice" | "reverse" | "sort" | "distinct" => (size(0).add(one), Some(Range { min: 0, max: size(0).max })),
+            "sets.contains" | "sets.equivalent" | "sets.intersects" => {
+                (size(0).multiply(size(1)).add(one), None)
+            }
+            "slice" | "reverse" | "sort" | "distinct" => {
+                (size(0).add(one), Some(Range { min: 0, max: size(0).max }))
+            }
             "lists.range" => match parts.first().map(|p| &p.node) {
                 Some(Node::Literal(Literal::Int(n))) => {
                     let count = Range::fixed(u64::try_from(*n).unwrap_or(0));

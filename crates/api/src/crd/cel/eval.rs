@@ -84,7 +84,7 @@ impl<'a, 'w> Machine<'a, 'w> {
             Node::Select { operand, field, optional } => {
                 let operand = self.eval(operand)?;
                 self.pay(1)?;
-                self.select(operand, field, *optional)
+                select(&operand, field, *optional)
             }
             Node::Has { operand, field } => {
                 let operand = self.eval(operand)?;
@@ -130,20 +130,6 @@ impl<'a, 'w> Machine<'a, 'w> {
             return Ok(value.clone());
         }
         call::type_named(name).ok_or_else(|| Fault::Error(format!("no such attribute(s): {name}")))
-    }
-
-    fn select(&mut self, operand: Val<'a>, field: &str, optional: bool) -> Evaluated<'a> {
-        if let Val::Optional(inner) = operand {
-            let Some(inner) = inner else { return Ok(Val::Optional(None)) };
-            return self.select((*inner).clone(), field, true);
-        }
-        let found = member(&operand, field)?;
-        match (found, optional) {
-            (Some(value), true) => Ok(Val::some(value)),
-            (None, true) => Ok(Val::Optional(None)),
-            (Some(value), false) => Ok(value),
-            (None, false) => Err(Fault::Error(format!("no such key: {field}"))),
-        }
     }
 
     /// `&&` and `||`: an error counts only when no term decides.
@@ -203,7 +189,7 @@ impl<'a, 'w> Machine<'a, 'w> {
         for arg in &call.args {
             args.push(self.eval(arg)?);
         }
-        call::call(self, &call.function, call.target.is_some(), args)
+        call::call(self, &call.function, call.target.is_some(), &args)
     }
 
     /// What a macro goes through: pairs of key or index, and value.
@@ -240,7 +226,7 @@ impl<'a, 'w> Machine<'a, 'w> {
                 }
                 None => self.variables.push((&fold.first, item.clone())),
             }
-            let done = self.round(fold, &mut state, key, item);
+            let done = self.round(fold, &mut state, &key, item);
             self.variables.truncate(outer);
             if done? {
                 break;
@@ -254,7 +240,7 @@ impl<'a, 'w> Machine<'a, 'w> {
         &mut self,
         fold: &'a Fold,
         state: &mut Folded<'a>,
-        key: Val<'a>,
+        key: &Val<'a>,
         item: Val<'a>,
     ) -> Result<bool, Fault> {
         if let Some(filter) = &fold.filter {
@@ -354,7 +340,7 @@ impl<'a> Folded<'a> {
         }
     }
 
-    fn take(&mut self, body: Evaluated<'a>, key: Val<'a>, item: Val<'a>) -> Result<bool, Fault> {
+    fn take(&mut self, body: Evaluated<'a>, key: &Val<'a>, item: Val<'a>) -> Result<bool, Fault> {
         if let FoldKind::All | FoldKind::Exists = self.kind {
             let decides = self.kind == FoldKind::Exists;
             match body {
@@ -373,7 +359,6 @@ impl<'a> Folded<'a> {
             (FoldKind::ExistsOne, Val::Bool(hit)) => self.hits += u64::from(hit),
             (FoldKind::Filter, Val::Bool(true)) => self.list.push(item),
             (FoldKind::Filter, Val::Bool(false)) => {}
-            (FoldKind::Filter | FoldKind::ExistsOne, _) => return Err(Fault::no_overload()),
             (FoldKind::SortBy, body) => {
                 self.keys.push(body);
                 self.list.push(item);
@@ -389,7 +374,9 @@ impl<'a> Folded<'a> {
                     }
                 }
             }
-            (FoldKind::TransformMapEntry, _) => return Err(Fault::no_overload()),
+            (FoldKind::Filter | FoldKind::ExistsOne | FoldKind::TransformMapEntry, _) => {
+                return Err(Fault::no_overload());
+            }
             (_, body) => self.list.push(body),
         }
         Ok(false)
@@ -426,6 +413,18 @@ pub(super) fn member<'a>(operand: &Val<'a>, field: &str) -> Result<Option<Val<'a
         Val::Data(data) if data.map().is_some() => data.get(field).transpose().map_err(Fault::Error),
         Val::Map(entries) => Ok(entries.get(&Key::Str(Arc::from(field))).cloned()),
         _ => Err(Fault::no_overload()),
+    }
+}
+
+fn select<'a>(operand: &Val<'a>, field: &str, optional: bool) -> Evaluated<'a> {
+    if let Val::Optional(inner) = operand {
+        return inner.as_deref().map_or(Ok(Val::Optional(None)), |inner| select(inner, field, true));
+    }
+    match (member(operand, field)?, optional) {
+        (Some(value), true) => Ok(Val::some(value)),
+        (None, true) => Ok(Val::Optional(None)),
+        (Some(value), false) => Ok(value),
+        (None, false) => Err(Fault::Error(format!("no such key: {field}"))),
     }
 }
 

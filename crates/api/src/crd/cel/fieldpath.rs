@@ -36,7 +36,7 @@ fn step<'n>(name: &str, node: &'n Node, out: &mut String) -> Result<&'n Node, St
     let unknown = || "does not refer to a valid field".to_owned();
     if node.properties.is_empty() {
         let Additional::Values(child) = &node.additional else { return Err(unknown()) };
-        out.push_str(&format!("[{name}]"));
+        out.extend(["[", name, "]"]);
         return Ok(child);
     }
     let child = node.properties.get(name).ok_or_else(unknown)?;

@@ -8,13 +8,28 @@ use super::expr::Literal;
 
 /// Words that are no identifiers.
 const RESERVED: &[&str] = &[
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
-    "namespace", "return", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 /// Longest first, so that `<=` is not read as `<`.
 const PUNCTUATION: &[&str] = &[
-    "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ".", ",", "?", ":", "!", "-", "+", "*", "/",
-    "%", "<", ">",
+    "==", "!=", "<=", ">=", "&&", "||", "(", ")", "[", "]", "{", "}", ".", ",", "?", ":", "!", "-", "+", "*",
+    "/", "%", "<", ">",
 ];
 
 /// What a token is.
@@ -239,7 +254,8 @@ fn unescape(text: &str, bytes: bool) -> Result<Vec<u8>, String> {
             _ => return Err("unable to unescape string".to_owned()),
         };
         let digits = after.get(skip..skip + length).ok_or("unable to unescape string")?;
-        let value = u32::from_str_radix(digits, radix).map_err(|e| format!("unable to unescape string: {e}"))?;
+        let value =
+            u32::from_str_radix(digits, radix).map_err(|e| format!("unable to unescape string: {e}"))?;
         if bytes {
             out.push(u8::try_from(value).map_err(|e| format!("unable to unescape string: {e}"))?);
         } else {

@@ -82,9 +82,12 @@ fn guard(machine: &mut Machine<'_, '_>, function: &str, args: &[Val<'_>]) -> Res
             machine.makes(text.len().saturating_add(hits.saturating_mul(to.len())))
         }
         ("format", [Val::Str(text), ..]) => {
-            let digits = text.split('.').skip(1).map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+            let digits =
+                text.split('.').skip(1).map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count());
             if digits.max().unwrap_or(0) > PRECISION_DIGITS_MAX {
-                return Err(Fault::Error("could not parse formatting clause: precision is too large".to_owned()));
+                return Err(Fault::Error(
+                    "could not parse formatting clause: precision is too large".to_owned(),
+                ));
             }
             // One long argument may be printed once for each clause.
             let clauses = text.matches('%').count();
@@ -144,9 +147,7 @@ fn to_cel(value: &Val<'_>, budget: &mut u64) -> Result<cel::Value, Fault> {
         },
         Val::Unknown(value) => json(value, budget)?,
         Val::Optional(None) => cel::Value::Opaque(Arc::new(OptionalValue::none())),
-        Val::Optional(Some(inner)) => {
-            cel::Value::Opaque(Arc::new(OptionalValue::of(to_cel(inner, budget)?)))
-        }
+        Val::Optional(Some(inner)) => cel::Value::Opaque(Arc::new(OptionalValue::of(to_cel(inner, budget)?))),
         Val::Foreign(value) => value.clone(),
     })
 }

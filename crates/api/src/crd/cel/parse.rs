@@ -180,7 +180,9 @@ impl Parser<'_> {
                 times += 1;
             }
             // An odd number of signs is one, an even number none.
-            if mark == "-" && times % 2 == 1 && matches!(self.peek(), Token::Number(_) | Token::Literal(Literal::Double(_)))
+            if mark == "-"
+                && times % 2 == 1
+                && matches!(self.peek(), Token::Number(_) | Token::Literal(Literal::Double(_)))
             {
                 return self.member(true);
             }
@@ -235,8 +237,11 @@ impl Parser<'_> {
         match self.peek().clone() {
             Token::Number(value) => {
                 self.advance();
-                let signed = if negative { 0_i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() };
-                let Some(value) = signed else { return Err(Issue { at, why: "invalid int literal".to_owned() }) };
+                let signed =
+                    if negative { 0_i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() };
+                let Some(value) = signed else {
+                    return Err(Issue { at, why: "invalid int literal".to_owned() });
+                };
                 self.make(at, Node::Literal(Literal::Int(value)))
             }
             Token::Literal(literal) => {
@@ -355,8 +360,8 @@ impl Parser<'_> {
             let name = simple_name(&args[0], &why)?;
             return self.make(at, Node::OptMap { target: Box::new(target), name, body, flat });
         }
-        if let Some((kind, variables, filtered)) = fold_kind(name, args.len()) {
-            return self.fold(at, target, kind, variables, filtered, args);
+        if let Some(shape) = fold_kind(name, args.len()) {
+            return self.fold(at, target, shape, args);
         }
         self.make(at, Node::Call(Call { function: name.to_owned(), target: Some(Box::new(target)), args }))
     }
@@ -365,11 +370,10 @@ impl Parser<'_> {
         &mut self,
         at: usize,
         range: Expr,
-        kind: FoldKind,
-        variables: usize,
-        filtered: bool,
+        shape: (FoldKind, usize, bool),
         mut args: Vec<Expr>,
     ) -> Parsed {
+        let (kind, variables, filtered) = shape;
         let body = args.remove(args.len() - 1);
         let filter = if filtered { Some(args.remove(args.len() - 1)) } else { None };
         let why = "argument must be a simple name";

@@ -112,7 +112,8 @@ impl Runner {
                 _ => continue,
             };
             let old = old.and_then(|old| old.get(name));
-            let pair = spot.ratchet.here.and_then(|(_, before)| before.get(name)).map(|before| (value, before));
+            let pair =
+                spot.ratchet.here.and_then(|(_, before)| before.get(name)).map(|before| (value, before));
             let ratchet = spot.ratchet.key(name, pair);
             self.spot(Spot { node, value, old, ratchet, resource: node.embedded }, &path);
         }
@@ -179,7 +180,9 @@ impl Runner {
             return (Err(Fault::Limit), 1);
         }
         let read = |value: &'a Value| match value {
-            Value::Object(_) if spot.resource => Ok(Val::Data(Data { value, node: spot.node, resource: true })),
+            Value::Object(_) if spot.resource => {
+                Ok(Val::Data(Data { value, node: spot.node, resource: true }))
+            }
             value => typed(value, spot.node),
         };
         let own = match read(spot.value) {

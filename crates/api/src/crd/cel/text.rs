@@ -4,15 +4,12 @@ use super::eval::{Evaluated, Fault, Machine};
 use super::time;
 use super::value::{Val, whole};
 
+#[allow(clippy::unnecessary_wraps, reason = "it ends functions that may also have no answer")]
 fn error<'a>(why: impl Into<String>) -> Option<Evaluated<'a>> {
     Some(Err(Fault::Error(why.into())))
 }
 
-pub(super) fn unary<'a>(
-    machine: &mut Machine<'a, '_>,
-    function: &str,
-    a: &Val<'a>,
-) -> Option<Evaluated<'a>> {
+pub(super) fn unary<'a>(machine: &mut Machine<'a, '_>, function: &str, a: &Val<'a>) -> Option<Evaluated<'a>> {
     if let Val::Bytes(bytes) = a {
         machine.work(bytes.len() as u64).err().map_or(Some(()), |_| None)?;
     }

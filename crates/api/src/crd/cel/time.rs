@@ -159,7 +159,8 @@ fn offset(text: &str) -> Option<Offset> {
         _ => (1, text),
     };
     let (hours, minutes) = rest.split_once(':')?;
-    let seconds = hours.parse::<i32>().ok()?.checked_mul(3600)? + minutes.parse::<i32>().ok()?.checked_mul(60)?;
+    let seconds =
+        hours.parse::<i32>().ok()?.checked_mul(3600)? + minutes.parse::<i32>().ok()?.checked_mul(60)?;
     Offset::from_seconds(sign * seconds).ok()
 }
 

@@ -15,8 +15,27 @@ const REQUEST_BYTES_MAX: u64 = 3 * 1024 * 1024;
 const NAME_CHARS_MAX: u64 = 253;
 /// Words that a field name is wrapped for: `self.__namespace__`.
 const RESERVED: &[&str] = &[
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
-    "let", "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 const ESCAPES: &[(&str, &str)] =
     &[("__underscores__", "__"), ("__dot__", "."), ("__dash__", "-"), ("__slash__", "/")];
@@ -35,7 +54,7 @@ pub(super) enum Type {
     Duration,
     Timestamp,
     /// A type as a value, as `type(x)` gives it.
-    Type,
+    Meta,
     List(Arc<Type>),
     Map(Arc<Type>, Arc<Type>),
     Optional(Arc<Type>),
@@ -91,7 +110,7 @@ impl fmt::Display for Type {
             Self::Bytes => f.write_str("bytes"),
             Self::Duration => f.write_str("google.protobuf.Duration"),
             Self::Timestamp => f.write_str("google.protobuf.Timestamp"),
-            Self::Type => f.write_str("type"),
+            Self::Meta => f.write_str("type"),
             Self::List(item) => write!(f, "list({item})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Optional(inner) => write!(f, "optional_type({inner})"),
@@ -192,7 +211,10 @@ impl Decl {
             let name = Self::scalar(Type::String, NAME_CHARS_MAX * 4, 2);
             let names = ["name", "generateName"].map(|key| (key.to_owned(), name.clone()));
             let metadata = DeclKind::Object(names.into_iter().collect());
-            fields.insert("metadata".to_owned(), Arc::new(Self { kind: metadata, elements_max: 0, bytes_min: 2 }));
+            fields.insert(
+                "metadata".to_owned(),
+                Arc::new(Self { kind: metadata, elements_max: 0, bytes_min: 2 }),
+            );
             fields.insert("apiVersion".to_owned(), text.clone());
             fields.insert("kind".to_owned(), text);
         }
@@ -270,15 +292,12 @@ pub(super) fn unescape(name: &str) -> String {
     let mut rest = name;
     while let Some(first) = rest.chars().next() {
         let found = ESCAPES.iter().find(|(escaped, _)| rest.starts_with(escaped));
-        match found {
-            Some((escaped, plain)) => {
-                out.push_str(plain);
-                rest = &rest[escaped.len()..];
-            }
-            None => {
-                out.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
+        if let Some((escaped, plain)) = found {
+            out.push_str(plain);
+            rest = &rest[escaped.len()..];
+        } else {
+            out.push(first);
+            rest = &rest[first.len_utf8()..];
         }
     }
     out

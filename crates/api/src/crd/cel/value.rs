@@ -202,14 +202,15 @@ fn integer<'a>(number: &serde_json::Number) -> Option<Val<'a>> {
 
 fn string<'a>(text: &'a str, format: Option<&str>) -> Outcome<'a> {
     Ok(match format {
-        Some("duration") => Val::Duration(
-            time::parse_loose_duration(text).ok_or_else(|| format!("Invalid duration {text}"))?,
-        ),
+        Some("duration") => {
+            Val::Duration(time::parse_loose_duration(text).ok_or_else(|| format!("Invalid duration {text}"))?)
+        }
         Some("date") => Val::Timestamp(
             time::parse_date(text).ok_or_else(|| format!("Invalid date formatted string {text}"))?,
         ),
         Some("date-time") => Val::Timestamp(
-            time::parse_timestamp(text).ok_or_else(|| format!("Invalid date-time formatted string {text}"))?,
+            time::parse_timestamp(text)
+                .ok_or_else(|| format!("Invalid date-time formatted string {text}"))?,
         ),
         Some("byte") => {
             let bytes = base64::engine::general_purpose::STANDARD.decode(text);
@@ -271,7 +272,13 @@ impl<'a> Val<'a> {
             Self::Duration(_) => "google.protobuf.Duration",
             Self::List(_) => "list",
             Self::Map(_) => "map",
-            Self::Data(data) => if data.list().is_some() { "list" } else { "map" },
+            Self::Data(data) => {
+                if data.list().is_some() {
+                    "list"
+                } else {
+                    "map"
+                }
+            }
             Self::Unknown(_) => "unknown",
             Self::Optional(_) => "optional_type",
             Self::Type(_) => "type",
@@ -329,7 +336,7 @@ pub(super) fn whole(value: f64) -> Option<i64> {
 pub(super) fn order(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
     match (a, b) {
         (Val::Bool(a), Val::Bool(b)) => Some(a.cmp(b)),
-        (Val::Int(a), Val::Int(b)) => Some(a.cmp(b)),
+        (Val::Int(a), Val::Int(b)) | (Val::Duration(a), Val::Duration(b)) => Some(a.cmp(b)),
         (Val::Uint(a), Val::Uint(b)) => Some(a.cmp(b)),
         (Val::Int(a), Val::Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
         (Val::Uint(a), Val::Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
@@ -341,7 +348,6 @@ pub(super) fn order(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
         (Val::Str(a), Val::Str(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
         (Val::Bytes(a), Val::Bytes(b)) => Some(a.cmp(b)),
         (Val::Timestamp(a), Val::Timestamp(b)) => Some(a.cmp(b)),
-        (Val::Duration(a), Val::Duration(b)) => Some(a.cmp(b)),
         _ => None,
     }
 }

@@ -91,7 +91,8 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
 }
 
 fn is_date_time(text: &str) -> bool {
-    text.as_bytes().get(10).is_some_and(|b| b.eq_ignore_ascii_case(&b'T')) && text.parse::<jiff::Timestamp>().is_ok()
+    text.as_bytes().get(10).is_some_and(|b| b.eq_ignore_ascii_case(&b'T'))
+        && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 fn is_cidr(text: &str) -> bool {
@@ -146,19 +147,14 @@ fn digits_of(text: &str) -> Vec<u32> {
 }
 
 fn is_isbn10(text: &str) -> bool {
-    let (body, check) = match text.strip_suffix(['X', 'x']) {
-        Some(body) => (digits_of(body), 10),
-        None => {
-            let mut all = digits_of(text);
-            let Some(check) = all.pop() else { return false };
-            (all, check)
-        }
-    };
+    let mut body = digits_of(text.trim_end_matches(['X', 'x']));
+    let check = if text.ends_with(['X', 'x']) { Some(10) } else { body.pop() };
+    let Some(check) = check else { return false };
     if body.len() != 9 || check > 10 || body.iter().any(|d| *d > 9) {
         return false;
     }
     let sum: u32 = (1_u32..).zip(&body).map(|(n, digit)| n * digit).sum();
-    (sum + 10 * check) % 11 == 0
+    (sum + 10 * check).is_multiple_of(11)
 }
 
 fn is_isbn13(text: &str) -> bool {
@@ -166,8 +162,9 @@ fn is_isbn13(text: &str) -> bool {
     if digits.len() != 13 || digits.iter().any(|d| *d > 9) {
         return false;
     }
-    let sum: u32 = digits.iter().enumerate().map(|(n, digit)| if n % 2 == 0 { *digit } else { 3 * digit }).sum();
-    sum % 10 == 0
+    let sum: u32 =
+        digits.iter().enumerate().map(|(n, digit)| if n % 2 == 0 { *digit } else { 3 * digit }).sum();
+    sum.is_multiple_of(10)
 }
 
 fn is_credit_card(text: &str) -> bool {
@@ -178,7 +175,7 @@ fn is_credit_card(text: &str) -> bool {
     let doubled = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
     let digits = digits.chars().rev().filter_map(|c| c.to_digit(10));
     let sum: u32 = digits.enumerate().map(|(n, digit)| if n % 2 == 1 { doubled(digit) } else { digit }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

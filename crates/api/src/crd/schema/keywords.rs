@@ -139,7 +139,7 @@ fn plain(map: &Raw, path: &str, around: Around<'_>, errors: &mut Vec<FieldError>
 /// An extension that only fits one type.
 fn of_type(map: &Raw, path: &str, extension: &str, wanted: &str, errors: &mut Vec<FieldError>) -> bool {
     let kind = text(map, "type");
-    if !map.get(extension).is_some_and(|v| !v.is_null()) || kind == wanted {
+    if map.get(extension).is_none_or(Value::is_null) || kind == wanted {
         return true;
     }
     let (path, why) = (format!("{path}.type"), format!("must be {wanted} if {extension} is specified"));
@@ -195,7 +195,9 @@ fn merge_rules(map: &Raw, path: &str, errors: &mut Vec<FieldError>) {
 fn set_items(items: &Raw, path: &str, errors: &mut Vec<FieldError>) {
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
     let (key, fine) = match text(items, "type") {
-        "array" => ("x-kubernetes-list-type", ["", "atomic"].contains(&text(items, "x-kubernetes-list-type"))),
+        "array" => {
+            ("x-kubernetes-list-type", ["", "atomic"].contains(&text(items, "x-kubernetes-list-type")))
+        }
         "object" => ("x-kubernetes-map-type", text(items, "x-kubernetes-map-type") == "atomic"),
         _ => return,
     };
@@ -235,7 +237,11 @@ fn map_keys(map: &Raw, items: Option<&Raw>, keys: &[&str], path: &str, errors: &
         }
         let property = items.get("properties").and_then(|p| p.get(*key)).and_then(Value::as_object);
         let Some(property) = property else {
-            errors.push(FieldError::invalid(&keys_path, shown(), "entries must all be names of item properties"));
+            errors.push(FieldError::invalid(
+                &keys_path,
+                shown(),
+                "entries must all be names of item properties",
+            ));
             continue;
         };
         let path = format!("{path}.items.properties[{key}]");
@@ -270,7 +276,11 @@ fn validations(schema: &Value, map: &Raw, path: &str, errors: &mut Vec<FieldErro
             let why = "must be non-empty if specified";
             errors.push(FieldError::invalid(format!("{path}.message"), message, why));
         } else if line_breaks(message.trim()) {
-            errors.push(FieldError::invalid(format!("{path}.message"), message, "must not contain line breaks"));
+            errors.push(FieldError::invalid(
+                format!("{path}.message"),
+                message,
+                "must not contain line breaks",
+            ));
         } else if line_breaks(source) && message.trim().is_empty() {
             let why = "message must be specified if rule contains line breaks";
             errors.push(FieldError::required(format!("{path}.message"), why));

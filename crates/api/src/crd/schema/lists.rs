@@ -25,7 +25,9 @@ fn walk(node: &Node, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
             for (name, value) in map {
                 match (node.properties.get(name), &node.additional) {
                     (Some(child), _) => walk(child, value, &join(path, name), errors),
-                    (None, Additional::Values(child)) => walk(child, value, &format!("{path}[{name}]"), errors),
+                    (None, Additional::Values(child)) => {
+                        walk(child, value, &format!("{path}[{name}]"), errors);
+                    }
                     _ => {}
                 }
             }

@@ -210,7 +210,12 @@ impl Structural {
     }
 
     /// Rules are only asked about objects of the right shape.
-    fn with_rules(&self, mut errors: Vec<FieldError>, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    fn with_rules(
+        &self,
+        mut errors: Vec<FieldError>,
+        object: &Value,
+        old: Option<&Value>,
+    ) -> Vec<FieldError> {
         if !self.root.rules_below {
             return errors;
         }

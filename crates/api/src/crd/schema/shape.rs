@@ -78,7 +78,9 @@ fn prune_map(
             (Some(child), _) => prune_value(child, value, &join(path, key), false, pruned),
             (None, Additional::Values(child)) => prune_value(child, value, &join(path, key), false, pruned),
             // Nothing is known of the values, so that none of their fields is.
-            (None, Additional::Any) if !open => prune_value(&Node::default(), value, &join(path, key), false, pruned),
+            (None, Additional::Any) if !open => {
+                prune_value(&Node::default(), value, &join(path, key), false, pruned);
+            }
             (None, _) => {
                 if !open {
                     pruned.note(path, key);
@@ -118,7 +120,10 @@ pub(super) fn default(node: &Node, value: &mut Value) {
                 let names: Vec<String> =
                     map.keys().filter(|name| !node.properties.contains_key(*name)).cloned().collect();
                 for name in names {
-                    if map.get(&name).is_some_and(Value::is_null) && !child.nullable && child.default.is_none() {
+                    if map.get(&name).is_some_and(Value::is_null)
+                        && !child.nullable
+                        && child.default.is_none()
+                    {
                         map.remove(&name);
                     } else {
                         default_value(child, map.get_mut(&name));

@@ -150,7 +150,10 @@ fn metadata(map: &Raw, path: &str, level: Level, errors: &mut Vec<FieldError>) {
                 || value.as_str() == Some("")
                 || value.as_array().is_some_and(Vec::is_empty)
         };
-        names && map.iter().all(|(key, value)| matches!(key.as_str(), "type" | "default" | "properties") || empty(value))
+        names
+            && map
+                .iter()
+                .all(|(key, value)| matches!(key.as_str(), "type" | "default" | "properties") || empty(value))
     });
     if !plain {
         let why = "must not specify anything other than name and generateName, but metadata is implicitly specified";

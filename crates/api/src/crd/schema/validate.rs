@@ -270,7 +270,12 @@ impl Checker {
     fn composite(&mut self, path: &str, what: &str) {
         let bad_value = Some(Value::from(""));
         let detail = format!("{path:?} {what}");
-        self.refuse(FieldError { path: "<nil>".to_owned(), kind: FieldErrorKind::Invalid, bad_value, detail });
+        self.refuse(FieldError {
+            path: "<nil>".to_owned(),
+            kind: FieldErrorKind::Invalid,
+            bad_value,
+            detail,
+        });
     }
 }
 

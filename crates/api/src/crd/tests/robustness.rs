@@ -18,7 +18,13 @@ fn leaf() -> impl Strategy<Value = Value> {
 }
 
 fn object() -> impl Strategy<Value = Value> {
-    let key = prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just("kind".to_owned()), Just("metadata".to_owned()), "[a-c]{1,2}"];
+    let key = prop_oneof![
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("kind".to_owned()),
+        Just("metadata".to_owned()),
+        "[a-c]{1,2}"
+    ];
     leaf().prop_recursive(4, 40, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
@@ -68,6 +74,7 @@ fn with(mut schema: Value, extra: &Value) -> Value {
 }
 
 /// Rules that are nearly right.
+#[allow(clippy::too_many_lines, reason = "a flat table")]
 fn rule() -> impl Strategy<Value = String> {
     let atom = prop_oneof![
         Just("self.n".to_owned()),
@@ -86,20 +93,57 @@ fn rule() -> impl Strategy<Value = String> {
     ];
     let binary = prop::sample::select(vec!["==", "!=", "<", "+", "-", "*", "/", "%", "&&", "||", "in"]);
     let method = prop::sample::select(vec![
-        "size", "contains", "startsWith", "matches", "indexOf", "substring", "split", "join", "sum", "max", "sort",
-        "distinct", "flatten", "slice", "replace", "format", "charAt", "find", "findAll", "orValue", "trim",
+        "size",
+        "contains",
+        "startsWith",
+        "matches",
+        "indexOf",
+        "substring",
+        "split",
+        "join",
+        "sum",
+        "max",
+        "sort",
+        "distinct",
+        "flatten",
+        "slice",
+        "replace",
+        "format",
+        "charAt",
+        "find",
+        "findAll",
+        "orValue",
+        "trim",
     ]);
     let macros = prop::sample::select(vec!["all", "exists", "exists_one", "map", "filter", "sortBy"]);
     let function = prop::sample::select(vec![
-        "size", "int", "uint", "double", "string", "bytes", "type", "dyn", "duration", "timestamp", "quantity", "ip", "cidr",
-        "url", "semver", "lists.range", "optional.of", "isIP", "sets.contains",
+        "size",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "type",
+        "dyn",
+        "duration",
+        "timestamp",
+        "quantity",
+        "ip",
+        "cidr",
+        "url",
+        "semver",
+        "lists.range",
+        "optional.of",
+        "isIP",
+        "sets.contains",
     ]);
     atom.prop_recursive(5, 40, 3, move |inner| {
         prop_oneof![
             (inner.clone(), binary.clone(), inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
             (inner.clone(), method.clone(), prop::collection::vec(inner.clone(), 0..3))
                 .prop_map(|(a, name, args)| format!("{a}.{name}({})", args.join(", "))),
-            (inner.clone(), macros.clone(), inner.clone()).prop_map(|(a, name, b)| format!("{a}.{name}(v, {b})")),
+            (inner.clone(), macros.clone(), inner.clone())
+                .prop_map(|(a, name, b)| format!("{a}.{name}(v, {b})")),
             (function.clone(), prop::collection::vec(inner.clone(), 0..3))
                 .prop_map(|(name, args)| format!("{name}({})", args.join(", "))),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
