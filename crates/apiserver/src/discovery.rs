@@ -14,9 +14,6 @@ use konzert_api::openapi::{
 use konzert_api::{Catalogue, Kind, Subresource};
 use serde_json::{Value, json};
 
-const OBJECT_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
 /// A document with its hash.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
@@ -146,9 +143,9 @@ fn group_entry(group: &Group) -> Value {
 
 fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
     match subresource {
-        Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
+        Subresource::Status | Subresource::Scale | Subresource::Approval => &["get", "patch", "update"],
         Subresource::Log => &["get"],
-        Subresource::Binding | Subresource::Eviction => &["create"],
+        Subresource::Binding | Subresource::Eviction | Subresource::Token => &["create"],
         Subresource::Finalize => &["update"],
     }
 }
@@ -161,7 +158,8 @@ fn subresource_kind(kind: &Kind, subresource: Subresource) -> (String, String, S
         Subresource::Scale => fixed("autoscaling", "v1", "Scale"),
         Subresource::Binding => fixed("", "v1", "Binding"),
         Subresource::Eviction => fixed("policy", "v1", "Eviction"),
-        Subresource::Status | Subresource::Log | Subresource::Finalize => {
+        Subresource::Token => fixed("authentication.k8s.io", "v1", "TokenRequest"),
+        Subresource::Status | Subresource::Approval | Subresource::Log | Subresource::Finalize => {
             fixed(kind.group(), kind.version(), kind.kind())
         }
     }
@@ -175,7 +173,7 @@ fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
             "singularName": kind.singular(),
             "namespaced": kind.namespaced(),
             "kind": kind.kind(),
-            "verbs": OBJECT_VERBS,
+            "verbs": kind.verbs(),
         });
         put_names(&mut entry, kind);
         resources.push(entry);
@@ -245,7 +243,7 @@ fn aggregated_resource(kind: &Kind) -> Value {
         "responseKind": response_kind((kind.group().into(), kind.version().into(), kind.kind().into())),
         "scope": if kind.namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular(),
-        "verbs": OBJECT_VERBS,
+        "verbs": kind.verbs(),
     });
     put_names(&mut entry, kind);
     let subresources: Vec<Value> = kind

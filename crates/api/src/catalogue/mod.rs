@@ -106,6 +106,8 @@ pub enum StorageClass {
     Durable,
     /// In memory only: leases, events.
     Volatile,
+    /// Nowhere: a question that a create asks and its answer settles.
+    Virtual,
 }
 
 /// Paths below an object.
@@ -123,6 +125,10 @@ pub enum Subresource {
     Eviction,
     /// `/finalize`: writes change only `spec.finalizers` of a namespace.
     Finalize,
+    /// `/approval`: writes change only whether a certificate request is approved.
+    Approval,
+    /// `/token`: an `authentication.k8s.io/v1` `TokenRequest` for a service account.
+    Token,
 }
 
 impl Subresource {
@@ -135,14 +141,25 @@ impl Subresource {
             Self::Binding => "binding",
             Self::Eviction => "eviction",
             Self::Finalize => "finalize",
+            Self::Approval => "approval",
+            Self::Token => "token",
         }
     }
 
     /// From a path segment.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Status, Self::Scale, Self::Log, Self::Binding, Self::Eviction, Self::Finalize]
-            .into_iter()
-            .find(|s| s.name() == name)
+        [
+            Self::Status,
+            Self::Scale,
+            Self::Log,
+            Self::Binding,
+            Self::Eviction,
+            Self::Finalize,
+            Self::Approval,
+            Self::Token,
+        ]
+        .into_iter()
+        .find(|s| s.name() == name)
     }
 }
 

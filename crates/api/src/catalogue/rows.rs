@@ -3,10 +3,14 @@
 
 mod apiextensions;
 mod apps;
+mod authentication;
+mod authorization;
 mod batch;
+mod certificates;
 mod coordination;
 mod core;
 mod discovery;
+mod rbac;
 
 use std::sync::LazyLock;
 
@@ -21,6 +25,10 @@ pub(super) static ROWS: LazyLock<Vec<KindRow>> = LazyLock::new(|| {
         coordination::rows(),
         apps::rows(),
         batch::rows(),
+        authentication::rows(),
+        authorization::rows(),
+        certificates::rows(),
+        rbac::rows(),
         apiextensions::rows(),
     ];
     groups.into_iter().flatten().collect()

@@ -4,6 +4,7 @@
 //! fields that belong to the server. Objects of unexpected shape are left alone: validation speaks of them.
 
 pub(crate) mod crd;
+pub(crate) mod csr;
 pub(crate) mod deployment;
 pub(crate) mod endpointslice;
 pub(crate) mod job;
@@ -12,6 +13,7 @@ pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod podspec;
 pub(crate) mod replicaset;
+pub(crate) mod rolebinding;
 pub(crate) mod secret;
 pub(crate) mod service;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub(crate) mod configmap;
 pub(crate) mod crd;
+pub(crate) mod csr;
 pub(crate) mod deployment;
 pub(crate) mod endpointslice;
 pub(crate) mod event;
@@ -14,6 +15,8 @@ pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod replicaset;
+pub(crate) mod role;
+pub(crate) mod rolebinding;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod serviceaccount;

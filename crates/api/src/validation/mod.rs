@@ -16,6 +16,7 @@ mod volume;
 
 pub(crate) mod configmap;
 pub(crate) mod crd;
+pub mod csr;
 pub(crate) mod deployment;
 pub(crate) mod endpointslice;
 pub(crate) mod event;
@@ -24,6 +25,8 @@ pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod replicaset;
+pub(crate) mod role;
+pub(crate) mod rolebinding;
 pub(crate) mod secret;
 pub(crate) mod service;
 #[cfg(test)]

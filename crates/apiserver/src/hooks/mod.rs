@@ -3,9 +3,11 @@
 //! One table ([`TABLE`]); a kind that is not in it behaves like [`DEFAULT`]. Hooks run inside the registry's write path
 //! after validation, never instead of it. They do not write to the store.
 
+mod csr;
 mod definition;
 mod namespace;
 mod pod;
+mod rbac;
 mod service;
 
 use std::net::Ipv4Addr;
@@ -111,7 +113,7 @@ const DEFAULT: KindHooks = KindHooks {
     deletion: DEFAULT_DELETION,
 };
 
-static TABLE: [KindHooks; 6] = [
+static TABLE: [KindHooks; 11] = [
     KindHooks { plural: "namespaces", deletion: namespace::DELETION, ..DEFAULT },
     KindHooks { plural: "pods", deletion: pod::DELETION, ..DEFAULT },
     KindHooks {
@@ -145,7 +147,28 @@ static TABLE: [KindHooks; 6] = [
         deletion: definition::DELETION,
         ..DEFAULT
     },
+    KindHooks {
+        group: "certificates.k8s.io",
+        plural: "certificatesigningrequests",
+        before_create: csr::before_create,
+        before_update: csr::before_update,
+        ..DEFAULT
+    },
+    KindHooks { plural: "roles", ..ROLE },
+    KindHooks { plural: "clusterroles", ..ROLE },
+    KindHooks { plural: "rolebindings", ..BINDING },
+    KindHooks { plural: "clusterrolebindings", ..BINDING },
 ];
+
+const ROLE: KindHooks = KindHooks {
+    group: "rbac.authorization.k8s.io",
+    before_create: rbac::create_role,
+    before_update: rbac::update_role,
+    ..DEFAULT
+};
+
+const BINDING: KindHooks =
+    KindHooks { before_create: rbac::create_binding, before_update: rbac::update_binding, ..ROLE };
 
 static FALLBACK: KindHooks = DEFAULT;
 

@@ -25,6 +25,8 @@ pub(crate) enum Mode {
     Status,
     /// Only `spec.finalizers` (of a namespace).
     Finalize,
+    /// Only `status.conditions` (of a certificate request), where its approval stands.
+    Approval,
     /// Fields that only the server sets through a subresource of its own, such as a pod's binding.
     Internal,
 }
@@ -156,6 +158,15 @@ impl Step<'_> {
                         Some(list) => spec.insert("finalizers".to_owned(), list),
                         None => spec.remove("finalizers"),
                     };
+                }
+            }
+            Mode::Approval => {
+                let conditions = next.pointer("/status/conditions").cloned();
+                *next = current.clone();
+                if let (Some(status), Some(conditions)) =
+                    (next.get_mut("status").and_then(Value::as_object_mut), conditions)
+                {
+                    status.insert("conditions".to_owned(), conditions);
                 }
             }
             Mode::Internal => {}
