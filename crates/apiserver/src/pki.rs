@@ -151,7 +151,8 @@ impl Pki {
         Self::load_or_create_at(dir, sans, Timestamp::now())
     }
 
-    fn load_or_create_at(dir: &Path, sans: &[String], now: Timestamp) -> Result<Self, PkiError> {
+    /// As [`Pki::load_or_create`], as if it were `now`.
+    pub fn load_or_create_at(dir: &Path, sans: &[String], now: Timestamp) -> Result<Self, PkiError> {
         file::ensure_dir(dir)?;
         let mut all: Vec<String> = STANDING_SANS.iter().map(|s| (*s).to_owned()).collect();
         all.extend(sans.iter().filter(|s| !s.is_empty()).cloned());

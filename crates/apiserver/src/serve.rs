@@ -140,3 +140,31 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+
+    use super::*;
+
+    /// The wall clock as the timers of a paused test see it, from a day on which certificates have 121 days left.
+    fn later() -> Timestamp {
+        static START: std::sync::OnceLock<(tokio::time::Instant, Timestamp)> = std::sync::OnceLock::new();
+        let (start, at) = START.get_or_init(|| (tokio::time::Instant::now(), Timestamp::now()));
+        *at + i64::try_from(start.elapsed().as_secs()).unwrap().seconds()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificates_are_renewed_when_their_time_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = later() - (244 * 24).hours();
+        let pki = Pki::load_or_create_at(dir.path(), &[], made).unwrap();
+        let mut renewals = pki.renewals();
+        let _task = AbortOnDrop(tokio::spawn(renew(pki.clone(), later)));
+        let start = later();
+        renewals.changed().await.unwrap();
+        let waited = later().duration_since(start).as_hours();
+        assert!((23..=36).contains(&waited), "{waited} hours");
+        assert!(pki.seconds_until_renewal(later()) > 200 * 24 * 3600);
+    }
+}

@@ -61,3 +61,53 @@ fn rule(rule: &Value, namespaced: bool, path: &Path, errors: &mut Vec<FieldError
         errors.push(required("resources", "resource rules must supply at least one resource"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rules_are_about_resources_or_paths() {
+        let all = |rule: Value| -> (String, String) {
+            let role = json!({ "rules": [rule] });
+            let lines = |errors: Vec<FieldError>| {
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            };
+            (lines(validate(&role)), lines(validate_cluster(&role)))
+        };
+        let same = |text: &str| (text.to_owned(), text.to_owned());
+        assert_eq!(all(json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] })), same(""));
+        assert_eq!(
+            all(json!({ "apiGroups": [""], "resources": ["pods"] })),
+            same("rules[0].verbs: Required value: verbs must contain at least one value")
+        );
+        assert_eq!(
+            all(json!({ "verbs": ["get"] })),
+            same(
+                "rules[0].apiGroups: Required value: resource rules must supply at least one api group; \
+                 rules[0].resources: Required value: resource rules must supply at least one resource"
+            )
+        );
+        let (namespaced, cluster) = all(json!({ "verbs": ["get"], "nonResourceURLs": ["/x"] }));
+        let namespaced_only =
+            r#"rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs"#;
+        assert_eq!((namespaced.as_str(), cluster.as_str()), (namespaced_only, ""));
+        let (_, mixed) = all(json!({ "verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["pods"] }));
+        assert!(mixed.ends_with("rules cannot apply to both regular resources and non-resource URLs"), "{mixed}");
+    }
+
+    #[test]
+    fn an_aggregation_selects_something() {
+        let errors = |rule: Value| -> Vec<String> {
+            validate_cluster(&json!({ "aggregationRule": rule })).iter().map(ToString::to_string).collect()
+        };
+        let required = "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required \
+                        if aggregationRule is non-nil";
+        assert_eq!(errors(json!({})), [required]);
+        assert!(errors(json!({ "clusterRoleSelectors": [{ "matchLabels": { "a": "b" } }] })).is_empty());
+        let bad = json!({ "clusterRoleSelectors": [{ "matchExpressions": [{ "key": "a", "operator": "Near" }] }] });
+        assert!(errors(bad)[0].starts_with("aggregationRule.clusterRoleSelectors[0]: Invalid value"));
+    }
+}

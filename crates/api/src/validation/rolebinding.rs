@@ -77,3 +77,63 @@ fn subject(subject: &Value, namespaced: bool, path: &Path, errors: &mut Vec<Fiel
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Catalogue;
+
+    fn lines(kind: &str, change: impl FnOnce(&mut Value)) -> String {
+        let mut binding = json!({
+            "metadata": { "name": "x:y", "namespace": "n" },
+            "roleRef": { "kind": "ClusterRole", "name": "view" }, "subjects": [{ "kind": "User", "name": "a" }],
+        });
+        if kind == "ClusterRoleBinding" {
+            binding["metadata"] = json!({ "name": "x:y" });
+        }
+        change(&mut binding);
+        let kind = Catalogue::builtin().by_kind(GROUP, "v1", kind).unwrap();
+        kind.default(&mut binding);
+        kind.validate(&binding).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn subjects_and_roles() {
+        assert_eq!(lines("RoleBinding", |_| {}), "");
+        assert_eq!(lines("ClusterRoleBinding", |_| {}), "");
+        assert_eq!(lines("RoleBinding", |b| b["roleRef"]["kind"] = json!("Role")), "");
+        for (change, want) in [
+            (json!({ "roleRef": { "kind": "Role", "name": "a" } }), r#"roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole""#),
+            (json!({ "roleRef": { "kind": "ClusterRole" } }), "roleRef.name: Required value"),
+            (json!({ "roleRef": { "kind": "ClusterRole", "name": "a/b" } }), r#"roleRef.name: Invalid value: "a/b": may not contain '/'"#),
+            (
+                json!({ "subjects": [{ "kind": "ServiceAccount", "name": "a" }] }),
+                "subjects[0].namespace: Required value",
+            ),
+            (json!({ "subjects": [{ "kind": "User" }] }), "subjects[0].name: Required value"),
+            (
+                json!({ "subjects": [{ "kind": "Pod", "name": "a" }] }),
+                r#"subjects[0].kind: Unsupported value: "Pod": supported values: "ServiceAccount", "User", "Group""#,
+            ),
+            (
+                json!({ "subjects": [{ "kind": "Group", "name": "a", "apiGroup": "x" }] }),
+                r#"subjects[0].apiGroup: Unsupported value: "x": supported values: "rbac.authorization.k8s.io""#,
+            ),
+        ] {
+            let found = lines("ClusterRoleBinding", |b| {
+                b.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            });
+            assert_eq!(found, want);
+        }
+    }
+
+    #[test]
+    fn the_role_stays() {
+        let old = json!({ "roleRef": { "apiGroup": GROUP, "kind": "Role", "name": "a" } });
+        let new = json!({ "roleRef": { "apiGroup": GROUP, "kind": "Role", "name": "b" } });
+        assert!(validate_update(&old, &old).is_empty());
+        assert!(validate_update(&old, &new)[0].to_string().ends_with("cannot change roleRef"));
+    }
+}
