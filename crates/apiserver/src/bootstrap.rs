@@ -30,7 +30,8 @@ pub(crate) async fn ensure(registry: &Registry) -> Result<(), ApiServerError> {
 /// The default roles and bindings.
 async fn policy(registry: &Registry) -> Result<(), ApiServerError> {
     let roles = defaults::cluster_roles().into_iter().map(|role| ("clusterroles", role));
-    let bindings = defaults::cluster_role_bindings().into_iter().map(|binding| ("clusterrolebindings", binding));
+    let bindings =
+        defaults::cluster_role_bindings().into_iter().map(|binding| ("clusterrolebindings", binding));
     try_join_all(roles.chain(bindings).map(|(plural, wanted)| default_access(registry, plural, wanted)))
         .await
         .map(drop)
@@ -51,9 +52,8 @@ async fn default_access(registry: &Registry, plural: &str, mut wanted: Value) ->
         if defaults::reconciled(&place.read(&entry.value)?, &wanted).is_none() {
             return Ok(());
         }
-        let make = |current: &Value| {
-            Ok(defaults::reconciled(current, &wanted).unwrap_or_else(|| current.clone()))
-        };
+        let make =
+            |current: &Value| Ok(defaults::reconciled(current, &wanted).unwrap_or_else(|| current.clone()));
         registry.modify(&place, &name, Mode::Whole, false, make).await.map(drop)
     };
     written.await.map_err(failed(what))

@@ -20,7 +20,9 @@ use hyper::body::Body;
 use konzert_api::ApiError;
 
 use crate::auth::token::Tokens;
-use crate::auth::{Asked, Attributes, Caller, EndOfStreams, User, acting_as, authenticate, authorize, impersonate};
+use crate::auth::{
+    Asked, Attributes, Caller, EndOfStreams, User, acting_as, authenticate, authorize, impersonate,
+};
 use crate::decode::RawBody;
 use crate::documents;
 use crate::error::Failure;

@@ -117,7 +117,7 @@ impl<'a> Operation<'a> {
     async fn subresource(self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
         let registry = self.registry();
         match (subresource, self.verb) {
-            (Subresource::Status, Verb::Get) => self.get(),
+            (Subresource::Status | Subresource::Approval, Verb::Get) => self.get(),
             (Subresource::Status, Verb::Update) => self.update(&body, Mode::Status).await,
             (Subresource::Status, Verb::Patch) => self.patch(&body, Mode::Status).await,
             (Subresource::Finalize, Verb::Update) => self.update(&body, Mode::Finalize).await,
@@ -144,7 +144,6 @@ impl<'a> Operation<'a> {
                 let bytes = registry.evict(&self.place, self.name(), &body, &self.query).await?;
                 Ok(respond::json(StatusCode::CREATED, bytes))
             }
-            (Subresource::Approval, Verb::Get) => self.get(),
             (Subresource::Approval, Verb::Update) => self.update(&body, Mode::Approval).await,
             (Subresource::Approval, Verb::Patch) => self.patch(&body, Mode::Approval).await,
             (Subresource::Token, Verb::Create) => {

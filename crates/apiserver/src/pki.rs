@@ -33,8 +33,8 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
+pub(crate) use self::issue::{Side, Usages};
 pub use self::leaf::KeyedCertificate;
-pub(crate) use self::issue::Usages;
 pub(crate) use self::leaf::identity;
 use self::leaf::{Authority, Purpose};
 use self::request::Request;

@@ -46,7 +46,9 @@ impl OpenApiKind<'_> {
     /// Whether the kind is a question: created, answered, never stored, so that no list of it exists.
     fn is_virtual(&self) -> bool {
         self.custom_schema.is_none()
-            && catalogue::builtin().iter().any(|row| row.gvk == *self.gvk && row.storage == StorageClass::Virtual)
+            && catalogue::builtin()
+                .iter()
+                .any(|row| row.gvk == *self.gvk && row.storage == StorageClass::Virtual)
     }
 }
 

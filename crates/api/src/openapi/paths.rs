@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    BINDING, DELETE_OPTIONS, EVICTION, OpenApiKind, SCALE, STATUS, TOKEN_REQUEST, group_version_path, gvk_value,
-    reference, schema_name,
+    BINDING, DELETE_OPTIONS, EVICTION, OpenApiKind, SCALE, STATUS, TOKEN_REQUEST, group_version_path,
+    gvk_value, reference, schema_name,
 };
 use crate::catalogue::{Scope, Subresource};
 

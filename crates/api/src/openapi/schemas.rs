@@ -2,8 +2,8 @@
 //! from their own definitions.
 
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, batch, certificates, coordination, core, discovery, policy,
-    rbac,
+    apps, authentication, authorization, autoscaling, batch, certificates, coordination, core, discovery,
+    policy, rbac,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
@@ -36,10 +36,7 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
                 Subresource::Binding => generate(&mut generator, BINDING),
                 Subresource::Eviction => generate(&mut generator, EVICTION),
                 Subresource::Token => generate(&mut generator, TOKEN_REQUEST),
-                Subresource::Status
-                | Subresource::Approval
-                | Subresource::Log
-                | Subresource::Finalize => {}
+                Subresource::Status | Subresource::Approval | Subresource::Log | Subresource::Finalize => {}
             }
         }
         if kind.is_virtual() {

@@ -87,8 +87,7 @@ fn usages(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
 
 fn signer_name(name: &str, errors: &mut Vec<FieldError>) {
     const PATH: &str = "spec.signerName";
-    let mut invalid =
-        |value: &str, detail: String| errors.push(FieldError::invalid(PATH, value, detail));
+    let mut invalid = |value: &str, detail: String| errors.push(FieldError::invalid(PATH, value, detail));
     if name.is_empty() {
         errors.push(FieldError::required(PATH, ""));
         return;
@@ -102,7 +101,8 @@ fn signer_name(name: &str, errors: &mut Vec<FieldError>) {
         return invalid(name, detail.to_owned());
     };
     let labels: Vec<&str> = domain.split('.').collect();
-    let wrong = labels.iter().find_map(|label| Some((label, names::dns1123_label(label).into_iter().next()?)));
+    let wrong =
+        labels.iter().find_map(|label| Some((label, names::dns1123_label(label).into_iter().next()?)));
     if let Some((label, why)) = wrong {
         invalid(domain, format!("validating label {label:?}: {why}"));
     }
@@ -155,7 +155,8 @@ fn conditions(csr: &Value, errors: &mut Vec<FieldError>) {
 pub fn status_update(old: &Value, new: &Value, approving: bool) -> Vec<FieldError> {
     const PATH: &str = "status.conditions";
     let mut errors = Vec::new();
-    let has = |csr: &Value, kind: &str| list(&csr["status"], "conditions").iter().any(|c| text(c, "type") == kind);
+    let has =
+        |csr: &Value, kind: &str| list(&csr["status"], "conditions").iter().any(|c| text(c, "type") == kind);
     for kind in ["Approved", "Denied", "Failed"] {
         match (has(old, kind), has(new, kind)) {
             (true, false) => {

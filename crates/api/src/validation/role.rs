@@ -91,11 +91,13 @@ mod tests {
             )
         );
         let (namespaced, cluster) = all(json!({ "verbs": ["get"], "nonResourceURLs": ["/x"] }));
-        let namespaced_only =
-            r#"rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs"#;
+        let namespaced_only = r#"rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs"#;
         assert_eq!((namespaced.as_str(), cluster.as_str()), (namespaced_only, ""));
         let (_, mixed) = all(json!({ "verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["pods"] }));
-        assert!(mixed.ends_with("rules cannot apply to both regular resources and non-resource URLs"), "{mixed}");
+        assert!(
+            mixed.ends_with("rules cannot apply to both regular resources and non-resource URLs"),
+            "{mixed}"
+        );
     }
 
     #[test]
@@ -107,7 +109,8 @@ mod tests {
                         if aggregationRule is non-nil";
         assert_eq!(errors(json!({})), [required]);
         assert!(errors(json!({ "clusterRoleSelectors": [{ "matchLabels": { "a": "b" } }] })).is_empty());
-        let bad = json!({ "clusterRoleSelectors": [{ "matchExpressions": [{ "key": "a", "operator": "Near" }] }] });
+        let bad =
+            json!({ "clusterRoleSelectors": [{ "matchExpressions": [{ "key": "a", "operator": "Near" }] }] });
         assert!(errors(bad)[0].starts_with("aggregationRule.clusterRoleSelectors[0]: Invalid value"));
     }
 }

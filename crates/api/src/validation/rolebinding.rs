@@ -105,9 +105,15 @@ mod tests {
         assert_eq!(lines("ClusterRoleBinding", |_| {}), "");
         assert_eq!(lines("RoleBinding", |b| b["roleRef"]["kind"] = json!("Role")), "");
         for (change, want) in [
-            (json!({ "roleRef": { "kind": "Role", "name": "a" } }), r#"roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole""#),
+            (
+                json!({ "roleRef": { "kind": "Role", "name": "a" } }),
+                r#"roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole""#,
+            ),
             (json!({ "roleRef": { "kind": "ClusterRole" } }), "roleRef.name: Required value"),
-            (json!({ "roleRef": { "kind": "ClusterRole", "name": "a/b" } }), r#"roleRef.name: Invalid value: "a/b": may not contain '/'"#),
+            (
+                json!({ "roleRef": { "kind": "ClusterRole", "name": "a/b" } }),
+                r#"roleRef.name: Invalid value: "a/b": may not contain '/'"#,
+            ),
             (
                 json!({ "subjects": [{ "kind": "ServiceAccount", "name": "a" }] }),
                 "subjects[0].namespace: Required value",

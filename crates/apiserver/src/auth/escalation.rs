@@ -56,9 +56,7 @@ pub(crate) fn check_binding(
     if holds_verb(registry, &user, "bind", (role.resource(), namespace, &role.name)) {
         return Ok(());
     }
-    let found = registry.policy.with(|policy| {
-        policy.rules_of(&role, namespace).map(<[Rule]>::to_vec)
-    });
+    let found = registry.policy.with(|policy| policy.rules_of(&role, namespace).map(<[Rule]>::to_vec));
     let Some(rules) = found else {
         return Err(ApiError::not_found(&GroupResource::new(GROUP, role.resource()), &role.name));
     };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::error::describe;
 use crate::pki::request::Request;
-use crate::pki::{Pki, Usages};
+use crate::pki::{Pki, Side, Usages};
 use crate::registry::{Mode, Place, Registry, now};
 
 const NODES: &str = "system:nodes";
@@ -132,8 +132,7 @@ fn verdict(csr: &Value) -> Verdict {
     }
     let asked = |usage: &str| usages.contains(&usage);
     let granted = Usages {
-        client: asked("client auth"),
-        server: asked("server auth"),
+        side: if asked("server auth") { Side::Server } else { Side::Client },
         signature: asked("digital signature"),
         encipherment: asked("key encipherment"),
     };
@@ -174,7 +173,7 @@ fn names_node(request: &Request) -> Result<(), &'static str> {
     if request.organizations != [NODES] {
         return Err("subject organization is not system:nodes");
     }
-    if !request.common_name.strip_prefix(NODE_PREFIX).is_some_and(|name| !name.is_empty()) {
+    if request.common_name.strip_prefix(NODE_PREFIX).is_none_or(str::is_empty) {
         return Err("subject common name does not begin with system:node:");
     }
     Ok(())
@@ -228,8 +227,20 @@ mod tests {
             (CLIENT, ("", "dev"), &[], client, "fail: the common name, which is the user, is missing"),
             (CLIENT, ("jane", "dev"), &[], server, "fail: usages did not match what the signer allows"),
             (KUBELET, node, &[], client, "sign system:node:n"),
-            (KUBELET, ("jane", "system:nodes"), &[], client, "fail: subject common name does not begin with system:node:"),
-            (KUBELET, ("system:node:n", "dev"), &[], client, "fail: subject organization is not system:nodes"),
+            (
+                KUBELET,
+                ("jane", "system:nodes"),
+                &[],
+                client,
+                "fail: subject common name does not begin with system:node:",
+            ),
+            (
+                KUBELET,
+                ("system:node:n", "dev"),
+                &[],
+                client,
+                "fail: subject organization is not system:nodes",
+            ),
             (
                 KUBELET,
                 node,

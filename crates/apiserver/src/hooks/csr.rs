@@ -11,11 +11,7 @@ use crate::registry::{Mode, Registry};
 
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
-pub(super) fn before_create(
-    _: &Hooks,
-    write: &Write<'_>,
-    csr: &mut Value,
-) -> Result<Reservation, ApiError> {
+pub(super) fn before_create(_: &Hooks, write: &Write<'_>, csr: &mut Value) -> Result<Reservation, ApiError> {
     let text = csr.pointer("/spec/request").and_then(Value::as_str).unwrap_or_default();
     let request = request_der(text).map_err(str::to_owned).and_then(|der| Request::parse(&der));
     let request = request.map_err(|why| {
@@ -91,9 +87,8 @@ fn stamp_conditions(old: &Value, csr: &mut Value, now: &str) {
     let before = old.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let conditions = csr.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
     for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
-        let same = |c: &&Value| {
-            c.get("type") == condition.get("type") && c.get("status") == condition.get("status")
-        };
+        let same =
+            |c: &&Value| c.get("type") == condition.get("type") && c.get("status") == condition.get("status");
         let known = before.iter().find(same).and_then(|c| c.get("lastTransitionTime")).cloned();
         condition.entry("lastUpdateTime").or_insert_with(|| json!(now));
         condition.entry("lastTransitionTime").or_insert_with(|| known.unwrap_or_else(|| json!(now)));

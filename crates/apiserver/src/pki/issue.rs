@@ -23,11 +23,17 @@ const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 const TRUE: &[u8] = &[0x01, 0x01, 0xff];
 const PEM_LINE: usize = 64;
 
+/// Which side of a connection a certificate proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usages {
-    pub(crate) client: bool,
-    pub(crate) server: bool,
+    pub(crate) side: Side,
     pub(crate) signature: bool,
     pub(crate) encipherment: bool,
 }
@@ -44,9 +50,8 @@ pub(super) struct Leaf<'a> {
 
 /// A subject of a user and its groups, encoded.
 pub(super) fn subject(user: &str, groups: &[&str]) -> Vec<u8> {
-    let name = |kind: &[u8], text: &str| {
-        element(0x31, &sequence([&oid(kind), &element(0x0c, text.as_bytes())]))
-    };
+    let name =
+        |kind: &[u8], text: &str| element(0x31, &sequence([&oid(kind), &element(0x0c, text.as_bytes())]));
     let mut names: Vec<u8> = groups.iter().flat_map(|group| name(ORGANIZATION, group)).collect();
     names.extend(name(COMMON_NAME, user));
     element(0x30, &names)
@@ -83,22 +88,19 @@ pub(super) fn sign(leaf: &Leaf<'_>, ca_der: &[u8], ca_key: &KeyPair) -> Result<S
 }
 
 fn extensions(leaf: &Leaf<'_>) -> Vec<u8> {
-    let Usages { client, server, signature, encipherment } = leaf.usages;
+    let Usages { side, signature, encipherment } = leaf.usages;
     // Bits of KeyUsage from the left: digitalSignature is the first, keyEncipherment the third.
     let bits = (u8::from(signature) << 7) | (u8::from(encipherment) << 5);
     let unused = u8::try_from(bits.trailing_zeros().min(7)).unwrap_or(7);
-    let mut purposes = Vec::new();
-    if server {
-        purposes.extend(oid(SERVER_AUTH));
-    }
-    if client {
-        purposes.extend(oid(CLIENT_AUTH));
-    }
+    let purpose = match side {
+        Side::Client => CLIENT_AUTH,
+        Side::Server => SERVER_AUTH,
+    };
     let mut all = Vec::new();
     if bits != 0 {
         all.extend(extension(KEY_USAGE, TRUE, &element(0x03, &[unused, bits])));
     }
-    all.extend(extension(EXTENDED_KEY_USAGE, &[], &element(0x30, &purposes)));
+    all.extend(extension(EXTENDED_KEY_USAGE, &[], &element(0x30, &oid(purpose))));
     all.extend(extension(BASIC_CONSTRAINTS, TRUE, &element(0x30, &[])));
     if let Some(names) = leaf.alternative_names {
         all.extend(extension(ALTERNATIVE_NAMES, &[], names));

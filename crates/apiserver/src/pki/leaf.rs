@@ -15,7 +15,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::issue::{self, Leaf, Usages};
+use super::issue::{self, Leaf, Side, Usages};
 use super::request::Request;
 use super::{Identity, PkiError};
 
@@ -95,9 +95,14 @@ impl Authority {
         Ok(KeyedCertificate { certificate, key: key.serialize_pem() })
     }
 
-    fn issue_client(&self, user: &str, groups: &[&str], now: Timestamp) -> Result<KeyedCertificate, PkiError> {
+    fn issue_client(
+        &self,
+        user: &str,
+        groups: &[&str],
+        now: Timestamp,
+    ) -> Result<KeyedCertificate, PkiError> {
         let key = KeyPair::generate().map_err(PkiError::Issue)?;
-        let usages = Usages { client: true, server: false, signature: true, encipherment: false };
+        let usages = Usages { side: Side::Client, signature: true, encipherment: false };
         let leaf = Leaf {
             subject: &issue::subject(user, groups),
             public_key: &issue::public_key(&key),

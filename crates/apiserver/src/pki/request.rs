@@ -42,7 +42,8 @@ impl Request {
             .verify_signature()
             .map_err(|error| format!("the signature of the certificate request does not hold: {error}"))?;
         let info = &request.certification_request_info;
-        let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
+        let text =
+            |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
         let mut read = Self {
             common_name: info.subject.iter_common_name().next().and_then(text).unwrap_or_default(),
             organizations: info.subject.iter_organization().filter_map(text).collect(),
@@ -83,7 +84,10 @@ mod tests {
         params.distinguished_name.push(DnType::OrganizationName, "dev");
         let request = params.serialize_request(&KeyPair::generate().unwrap()).unwrap();
         let read = Request::parse(request.der()).unwrap();
-        assert_eq!((read.common_name.as_str(), read.organizations.as_slice()), ("jane", &["dev".to_owned()][..]));
+        assert_eq!(
+            (read.common_name.as_str(), read.organizations.as_slice()),
+            ("jane", &["dev".to_owned()][..])
+        );
         assert_eq!((read.hosts, read.other_names), (2, 0));
         let mut forged = request.der().to_vec();
         let at = forged.windows(4).position(|w| w == b"jane").unwrap();

@@ -31,9 +31,7 @@ type Answer = fn(&Question<'_>) -> Result<Value, ApiError>;
 const ANSWERS: &[(&str, Answer)] = &[
     ("LocalSubjectAccessReview", access::local),
     ("SelfSubjectAccessReview", access::of_self),
-    ("SelfSubjectReview", |question| {
-        Ok(serde_json::json!({ "userInfo": question.user.to_user_info() }))
-    }),
+    ("SelfSubjectReview", |question| Ok(serde_json::json!({ "userInfo": question.user.to_user_info() }))),
     ("SelfSubjectRulesReview", access::rules),
     ("SubjectAccessReview", access::of_subject),
     ("TokenReview", token::review),

@@ -6,8 +6,7 @@ use super::base;
 const GROUP: &str = "authorization.k8s.io";
 
 pub(super) fn rows() -> Vec<KindRow> {
-    let local =
-        question("LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview");
+    let local = question("LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview");
     vec![
         KindRow { scope: Scope::Namespaced, ..local },
         question("SelfSubjectAccessReview", "selfsubjectaccessreviews", "selfsubjectaccessreview"),

@@ -9,11 +9,8 @@ const ALL: &str = "*";
 
 /// What `wanted` would grant beyond `held`: one line per resource, in order, as Kubernetes prints it. Empty: nothing.
 pub(crate) fn missing_rights(held: &[Rule], wanted: &[Rule]) -> Vec<String> {
-    let missing: Vec<Rule> = wanted
-        .iter()
-        .flat_map(atoms)
-        .filter(|atom| !held.iter().any(|rule| covers(rule, atom)))
-        .collect();
+    let missing: Vec<Rule> =
+        wanted.iter().flat_map(atoms).filter(|atom| !held.iter().any(|rule| covers(rule, atom))).collect();
     let mut lines: Vec<String> = compact(missing).iter().map(|rule| Compact(rule).to_string()).collect();
     lines.sort();
     lines.dedup();

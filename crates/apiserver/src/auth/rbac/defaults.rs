@@ -269,15 +269,17 @@ const BINDINGS: &[(&str, &str, &str)] = &[
 
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace()
-        .flat_map(|word| match word {
-            "r" => &["get", "list", "watch"][..],
-            "w" => &["create", "delete", "deletecollection", "patch", "update"][..],
-            "core" => &[""][..],
-            _ => &[],
-        }
-        .iter()
-        .copied()
-        .chain((!matches!(word, "r" | "w" | "core")).then_some(word)))
+        .flat_map(|word| {
+            match word {
+                "r" => &["get", "list", "watch"][..],
+                "w" => &["create", "delete", "deletecollection", "patch", "update"][..],
+                "core" => &[""][..],
+                _ => &[],
+            }
+            .iter()
+            .copied()
+            .chain((!matches!(word, "r" | "w" | "core")).then_some(word))
+        })
         .collect()
 }
 

@@ -12,7 +12,8 @@ fn rule(value: &Value) -> Rule {
 
 /// `verb group/resource/subresource namespace name`, a dash for nothing.
 fn asked(text: &str) -> (Vec<String>, bool) {
-    let words: Vec<String> = text.split(' ').map(|w| if w == "-" { String::new() } else { w.to_owned() }).collect();
+    let words: Vec<String> =
+        text.split(' ').map(|w| if w == "-" { String::new() } else { w.to_owned() }).collect();
     let path = words[1].starts_with('/');
     (words, path)
 }
@@ -95,8 +96,7 @@ fn binding(kind: &str, namespace: &str, role: (&str, &str), subject: &Value) -> 
 }
 
 fn decide(policy: &Policy, user: &User, namespace: &str, resource: &str) -> String {
-    let attributes =
-        Attributes { verb: "get", group: "", resource, subresource: "", namespace, name: "" };
+    let attributes = Attributes { verb: "get", group: "", resource, subresource: "", namespace, name: "" };
     let decision = policy.decide(user, &Asked::Resource(attributes));
     format!("{} {}", decision.allowed, decision.reason).trim().to_owned()
 }
@@ -108,7 +108,12 @@ fn bindings_reach_as_far_as_they_say() {
         reader("ClusterRole", "", "nodes"),
         reader("ClusterRole", "", "pods"),
         reader("Role", "a", "secrets"),
-        binding("ClusterRoleBinding", "", ("ClusterRole", "nodes"), &json!({ "kind": "Group", "name": "ops" })),
+        binding(
+            "ClusterRoleBinding",
+            "",
+            ("ClusterRole", "nodes"),
+            &json!({ "kind": "Group", "name": "ops" }),
+        ),
         binding("RoleBinding", "a", ("ClusterRole", "pods"), &jane),
         binding("RoleBinding", "a", ("Role", "secrets"), &json!({ "kind": "ServiceAccount", "name": "bot" })),
         binding("RoleBinding", "b", ("Role", "secrets"), &jane),
@@ -119,13 +124,33 @@ fn bindings_reach_as_far_as_they_say() {
     let bot = User::service_account("a", "bot", "u");
     let gone = "false RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found";
     for (user, namespace, resource, want) in [
-        (&ops, "", "nodes", "true RBAC: allowed by ClusterRoleBinding \"b-nodes\" of ClusterRole \"nodes\" to Group \"ops\""),
-        (&ops, "a", "nodes", "true RBAC: allowed by ClusterRoleBinding \"b-nodes\" of ClusterRole \"nodes\" to Group \"ops\""),
+        (
+            &ops,
+            "",
+            "nodes",
+            "true RBAC: allowed by ClusterRoleBinding \"b-nodes\" of ClusterRole \"nodes\" to Group \"ops\"",
+        ),
+        (
+            &ops,
+            "a",
+            "nodes",
+            "true RBAC: allowed by ClusterRoleBinding \"b-nodes\" of ClusterRole \"nodes\" to Group \"ops\"",
+        ),
         (&ops, "", "pods", "false"),
-        (&jane, "a", "pods", "true RBAC: allowed by RoleBinding \"b-pods/a\" of ClusterRole \"pods\" to User \"jane\""),
+        (
+            &jane,
+            "a",
+            "pods",
+            "true RBAC: allowed by RoleBinding \"b-pods/a\" of ClusterRole \"pods\" to User \"jane\"",
+        ),
         (&jane, "", "pods", gone),
         (&jane, "c", "pods", gone),
-        (&bot, "a", "secrets", "true RBAC: allowed by RoleBinding \"b-secrets/a\" of Role \"secrets\" to ServiceAccount \"bot/a\""),
+        (
+            &bot,
+            "a",
+            "secrets",
+            "true RBAC: allowed by RoleBinding \"b-secrets/a\" of Role \"secrets\" to ServiceAccount \"bot/a\"",
+        ),
         (&bot, "b", "secrets", "false"),
         (&jane, "", "nodes", gone),
         // The role of the binding in namespace b does not exist there.
@@ -158,7 +183,9 @@ fn what_is_taken_out_allows_nothing() {
 fn missing_rights_in_the_words_of_kubernetes() {
     let held = [
         rule(&json!({ "verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "*/scale"] })),
-        rule(&json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"] })),
+        rule(
+            &json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"] }),
+        ),
         rule(&json!({ "verbs": ["get"], "nonResourceURLs": ["/apis/*"] })),
     ];
     let missing = |value: Value| missing_rights(&held, &[rule(&value)]).join("; ");
@@ -200,7 +227,8 @@ fn aggregation_gathers_by_label_and_settles() {
         })
     };
     let whole = |name: &str, labels: &[&str], gathers: &str| {
-        let labels: Value = labels.iter().map(|l| ((*l).to_owned(), json!("true"))).collect::<serde_json::Map<_, _>>().into();
+        let labels: Value =
+            labels.iter().map(|l| ((*l).to_owned(), json!("true"))).collect::<serde_json::Map<_, _>>().into();
         json!({
             "metadata": { "name": name, "labels": labels },
             "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { gathers: "true" } }] },
@@ -216,9 +244,17 @@ fn aggregation_gathers_by_label_and_settles() {
     ];
     aggregate::settle(&mut roles);
     let resources = |role: &Value| -> Vec<String> {
-        role["rules"].as_array().unwrap().iter().map(|r| r["resources"][0].as_str().unwrap().to_owned()).collect()
+        role["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["resources"][0].as_str().unwrap().to_owned())
+            .collect()
     };
-    assert_eq!((resources(&roles[0]), resources(&roles[1])), (vec!["pods".into(), "roles".into()], vec!["pods".into()]));
+    assert_eq!(
+        (resources(&roles[0]), resources(&roles[1])),
+        (vec!["pods".into(), "roles".into()], vec!["pods".into()])
+    );
     assert!(roles.iter().all(|role| aggregate::due(role, &roles).is_none()));
     // Two roles that gather each other come to rest.
     let mut circle = vec![whole("a", &["l"], "l"), whole("b", &["l"], "l"), part("c", "l", "x")];
@@ -229,9 +265,10 @@ fn aggregation_gathers_by_label_and_settles() {
 #[test]
 fn the_default_roles_say_what_people_expect() {
     let mut objects = Vec::new();
-    for (kind, list) in
-        [("ClusterRole", defaults::cluster_roles()), ("ClusterRoleBinding", defaults::cluster_role_bindings())]
-    {
+    for (kind, list) in [
+        ("ClusterRole", defaults::cluster_roles()),
+        ("ClusterRoleBinding", defaults::cluster_role_bindings()),
+    ] {
         objects.extend(list.into_iter().map(|mut object| {
             object["kind"] = json!(kind);
             object
@@ -287,7 +324,8 @@ fn the_default_roles_say_what_people_expect() {
 fn a_start_adds_what_is_missing_and_leaves_the_rest() {
     let wanted = &defaults::cluster_roles()[0];
     assert_eq!(defaults::reconciled(wanted, wanted), None);
-    let discovery = defaults::cluster_roles().into_iter().find(|r| r["metadata"]["name"] == "system:basic-user").unwrap();
+    let discovery =
+        defaults::cluster_roles().into_iter().find(|r| r["metadata"]["name"] == "system:basic-user").unwrap();
     let mut stored = discovery.clone();
     let own = json!({ "verbs": ["get"], "apiGroups": ["x"], "resources": ["y"] });
     stored["rules"] = json!([own, discovery["rules"][1]]);

@@ -110,8 +110,7 @@ pub(super) fn verify(key: &SigningKey, token: &str, now_s: i64) -> Result<Claims
     let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::NotOurs)?;
     let (header, payload) = signed.split_once('.').ok_or(TokenFault::NotOurs)?;
     let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_base64| TokenFault::NotOurs);
-    let header: Header =
-        serde_json::from_slice(&decode(header)?).map_err(|_json| TokenFault::NotOurs)?;
+    let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_json| TokenFault::NotOurs)?;
     let ours = header.alg == ALGORITHM && header.kid == key.id() && header.crit.is_empty();
     if !ours || !key.verifies(signed.as_bytes(), &decode(signature)?) {
         return Err(TokenFault::NotOurs);

@@ -43,12 +43,9 @@ fn what_was_signed_is_what_is_read() {
 fn times_bound_a_token() {
     let key = key();
     let token = jwt::sign(&key, &claims()).unwrap();
-    for (now, outcome) in [
-        (999, Err(TokenFault::TooEarly)),
-        (1000, Ok(())),
-        (1999, Ok(())),
-        (2000, Err(TokenFault::Expired)),
-    ] {
+    for (now, outcome) in
+        [(999, Err(TokenFault::TooEarly)), (1000, Ok(())), (1999, Ok(())), (2000, Err(TokenFault::Expired))]
+    {
         assert_eq!(jwt::verify(&key, &token, now).map(drop), outcome, "{now}");
     }
 }
@@ -57,7 +54,8 @@ fn times_bound_a_token() {
 fn nothing_but_our_signature_over_these_bytes_holds() {
     let key = key();
     let token = jwt::sign(&key, &claims()).unwrap();
-    let refused = |token: &str| assert_eq!(jwt::verify(&key, token, 1500), Err(TokenFault::NotOurs), "{token}");
+    let refused =
+        |token: &str| assert_eq!(jwt::verify(&key, token, 1500), Err(TokenFault::NotOurs), "{token}");
     let foreign = self::key();
     refused(&jwt::sign(&foreign, &claims()).unwrap());
     let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -79,10 +77,7 @@ fn the_user_carries_what_the_token_is_bound_to() {
     let user = user(&claims());
     assert_eq!(user.name, "system:serviceaccount:ns:sa");
     assert_eq!(user.uid, "u");
-    assert_eq!(
-        user.groups,
-        ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]
-    );
+    assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
     assert_eq!(
         serde_json::to_value(&user.extra).unwrap(),
         json!({
