@@ -20,19 +20,14 @@ impl Kubectl {
             return None;
         };
         let kubeconfig = listening.server.dir.path().join("kubeconfig");
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&kubeconfig)
-            .and_then(|mut file| {
-                std::io::Write::write_all(
-                    &mut file,
-                    listening.pki.admin_kubeconfig(&listening.url).as_bytes(),
-                )
-            })
-            .unwrap();
-        Some(Self { program, kubeconfig })
+        let new = Self { program, kubeconfig };
+        new.write(&listening.pki.admin_kubeconfig(&listening.url));
+        Some(new)
+    }
+
+    fn write(&self, text: &str) {
+        let file = std::fs::File::create(&self.kubeconfig);
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).unwrap();
     }
 
     /// Words between spaces; the output, and whether it went well.
@@ -94,10 +89,14 @@ async fn kubectl_on_access() {
         "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""
     ));
     let token = k.ok("create token default --duration=20m").await;
-    let who =
-        k.ok(&format!("auth whoami --token={} --client-certificate= --client-key=", token.trim())).await;
-    // The certificate of the kubeconfig wins over a token, as it does with Kubernetes.
-    assert!(who.contains("Username"), "{who}");
+    let admin = std::fs::read_to_string(&k.kubeconfig).unwrap();
+    let without: Vec<&str> = admin.lines().filter(|line| !line.contains("client-")).collect();
+    let bare = Kubectl { kubeconfig: k.kubeconfig.with_extension("bare"), program: k.program.clone() };
+    bare.write(&without.join("\n").replace("  user:\n", "  user: {}\n"));
+    let who = bare.ok(&format!("auth whoami --token={}", token.trim())).await;
+    assert!(who.contains("system:serviceaccount:default:default") && who.contains("JTI="), "{who}");
+    let refused = bare.no("get pods --token=nonsense").await;
+    assert!(refused.contains("Unauthorized") || refused.contains("logged in"), "{refused}");
     let (object, _) = request("jane", "dev", "kubernetes.io/kube-apiserver-client");
     let (created, good) = k.run("create -f -", &object.to_string()).await;
     assert!(good, "{created}");
@@ -105,7 +104,12 @@ async fn kubectl_on_access() {
     k.ok("certificate approve r").await;
     k.ok("wait --for=jsonpath={.status.certificate} csr/r --timeout=20s").await;
     assert!(k.ok("get csr").await.contains("Approved,Issued"));
-    assert!(k.ok("explain rolebinding.subjects.kind").await.contains("Kind of object being referenced"));
+    assert!(
+        k.ok("explain rolebinding.subjects.kind")
+            .await
+            .to_lowercase()
+            .contains("kind of object being referenced")
+    );
     let resources = k.ok("api-resources --api-group=authorization.k8s.io -o wide").await;
     assert!(resources.contains("localsubjectaccessreviews"), "{resources}");
 }
