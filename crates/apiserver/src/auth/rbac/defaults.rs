@@ -267,20 +267,18 @@ const BINDINGS: &[(&str, &str, &str)] = &[
     ("system:service-account-issuer-discovery", "Group", "system:serviceaccounts"),
 ];
 
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace()
-        .flat_map(|word| {
-            match word {
-                "r" => &["get", "list", "watch"][..],
-                "w" => &["create", "delete", "deletecollection", "patch", "update"][..],
-                "core" => &[""][..],
-                _ => &[],
-            }
-            .iter()
-            .copied()
-            .chain((!matches!(word, "r" | "w" | "core")).then_some(word))
-        })
-        .collect()
+/// The words of a text, with the short ones spelled out.
+fn words(text: &'static str) -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for word in text.split_whitespace() {
+        match word {
+            "r" => all.extend(["get", "list", "watch"]),
+            "w" => all.extend(["create", "delete", "deletecollection", "patch", "update"]),
+            "core" => all.push(""),
+            other => all.push(other),
+        }
+    }
+    all
 }
 
 fn aggregation_label(role: &str) -> String {

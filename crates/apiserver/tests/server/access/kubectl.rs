@@ -12,6 +12,7 @@ struct Kubectl {
 }
 
 impl Kubectl {
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn new(listening: &Listening) -> Option<Self> {
         let Some(program) = std::env::var_os("KONZERT_KUBECTL") else {
             eprintln!(
