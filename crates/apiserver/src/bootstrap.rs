@@ -1,6 +1,6 @@
 //! What an engine has from its first moment: system namespaces with their default `ServiceAccount`, the priority classes of
 //! the system, the Service in front of the API server, a record of the service network, one `APIService` per group version,
-//! and our own definitions.
+//! our own definitions, and the default roles and bindings.
 //!
 //! Everything here is idempotent; an engine that has it all writes nothing.
 
@@ -11,6 +11,7 @@ use konzert_api::{ApiError, meta, own};
 use serde_json::{Value, json};
 
 use crate::apiservices;
+use crate::auth::rbac::{self, defaults};
 use crate::decode::shape;
 use crate::error::ApiServerError;
 use crate::options::FieldValidation;
@@ -28,9 +29,10 @@ const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-nod
 pub(crate) async fn ensure(registry: &Registry, service_cidr: (Ipv4Addr, u8)) -> Result<(), ApiServerError> {
     let namespaces = try_join_all(NAMESPACES.iter().map(|name| namespace(registry, name)));
     let definitions = try_join_all(own::definitions().into_iter().map(|d| definition(registry, d)));
-    let (namespaces, definitions) = tokio::join!(namespaces, definitions);
+    let (namespaces, definitions, policy) = tokio::join!(namespaces, definitions, policy(registry));
     namespaces?;
     definitions?;
+    policy?;
     let accounts = try_join_all(NAMESPACES.iter().map(|name| service_account(registry, name)));
     let classes = try_join_all(SYSTEM_CLASSES.iter().map(|class| priority_class(registry, class)));
     let (accounts, classes, network, service, apis) = tokio::join!(
@@ -45,6 +47,38 @@ pub(crate) async fn ensure(registry: &Registry, service_cidr: (Ipv4Addr, u8)) ->
     network?;
     service?;
     apis.map_err(failed("the APIServices"))
+}
+
+/// The default roles and bindings.
+async fn policy(registry: &Registry) -> Result<(), ApiServerError> {
+    let roles = defaults::cluster_roles().into_iter().map(|role| ("clusterroles", role));
+    let bindings =
+        defaults::cluster_role_bindings().into_iter().map(|binding| ("clusterrolebindings", binding));
+    try_join_all(roles.chain(bindings).map(|(plural, wanted)| default_access(registry, plural, wanted)))
+        .await
+        .map(drop)
+}
+
+/// Creates a default role or binding, or adds what an older release did not have yet.
+async fn default_access(registry: &Registry, plural: &str, mut wanted: Value) -> Result<(), ApiServerError> {
+    let name = konzert_api::meta::name(&wanted).to_owned();
+    let what = format!("{plural} {name}");
+    let Some(place) = registry.served().place(rbac::GROUP, "v1", plural, None) else {
+        return Err(failed(what)(ApiError::no_such_resource()));
+    };
+    let written = async {
+        let Some(entry) = registry.store.get(&place.key(&name)) else {
+            return registry.ensure(&place, wanted).await.map(drop);
+        };
+        shape(&place.kind, &mut wanted, Vec::new(), FieldValidation::Strict)?;
+        if defaults::reconciled(&place.read(&entry.value)?, &wanted).is_none() {
+            return Ok(());
+        }
+        let make =
+            |current: &Value| Ok(defaults::reconciled(current, &wanted).unwrap_or_else(|| current.clone()));
+        registry.modify(&place, &name, Mode::Whole, false, make).await.map(drop)
+    };
+    written.await.map_err(failed(what))
 }
 
 fn failed(what: impl Into<String>) -> impl FnOnce(ApiError) -> ApiServerError {

@@ -14,7 +14,7 @@ use crate::dispatch::{App, handle};
 /// A client for the part of the process called `component`.
 pub(crate) fn client(app: &Arc<App>, component: &str, end_of_streams: EndOfStreams) -> kube::Client {
     let app = app.clone();
-    let caller = Caller { user: Some(User::component(component)), end_of_streams };
+    let caller = Caller { user: Some(User::component(component)), until: None, end_of_streams };
     let service = service_fn(move |request: Request<Body>| {
         let answer = handle(app.clone(), caller.clone(), request);
         answer.map(Ok::<_, Infallible>).boxed()

@@ -14,9 +14,6 @@ use konzert_api::openapi::{
 use konzert_api::{Catalogue, Kind, Subresource};
 use serde_json::{Value, json};
 
-const OBJECT_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
 /// A document with its hash.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
@@ -145,18 +142,15 @@ fn group_entry(group: &Group) -> Value {
     json!({ "name": group.name, "versions": versions, "preferredVersion": versions.first() })
 }
 
-/// What can be done with objects of a kind.
-fn object_verbs(kind: &Kind) -> &'static [&'static str] {
-    if kind.acts_on().is_some() { &["create"] } else { OBJECT_VERBS }
-}
-
 fn subresource_verbs(subresource: Subresource) -> &'static [&'static str] {
     match subresource {
-        Subresource::Status | Subresource::Scale | Subresource::EphemeralContainers | Subresource::Resize => {
-            &["get", "patch", "update"]
-        }
+        Subresource::Status
+        | Subresource::Scale
+        | Subresource::Approval
+        | Subresource::EphemeralContainers
+        | Subresource::Resize => &["get", "patch", "update"],
         Subresource::Log => &["get"],
-        Subresource::Binding | Subresource::Eviction => &["create"],
+        Subresource::Binding | Subresource::Eviction | Subresource::Token => &["create"],
         Subresource::Finalize => &["update"],
     }
 }
@@ -169,7 +163,9 @@ fn subresource_kind(kind: &Kind, subresource: Subresource) -> (String, String, S
         Subresource::Scale => fixed("autoscaling", "v1", "Scale"),
         Subresource::Binding => fixed("", "v1", "Binding"),
         Subresource::Eviction => fixed("policy", "v1", "Eviction"),
+        Subresource::Token => fixed("authentication.k8s.io", "v1", "TokenRequest"),
         Subresource::Status
+        | Subresource::Approval
         | Subresource::Log
         | Subresource::Finalize
         | Subresource::EphemeralContainers
@@ -185,7 +181,7 @@ fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
             "singularName": kind.singular(),
             "namespaced": kind.namespaced(),
             "kind": kind.kind(),
-            "verbs": object_verbs(kind),
+            "verbs": kind.verbs(),
         });
         put_names(&mut entry, kind);
         resources.push(entry);
@@ -255,7 +251,7 @@ fn aggregated_resource(kind: &Kind) -> Value {
         "responseKind": response_kind((kind.group().into(), kind.version().into(), kind.kind().into())),
         "scope": if kind.namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular(),
-        "verbs": object_verbs(kind),
+        "verbs": kind.verbs(),
     });
     put_names(&mut entry, kind);
     let subresources: Vec<Value> = kind

@@ -4,7 +4,7 @@
 //! 2. authentication: the listener or the in-process client says who calls ([`Caller`]);
 //! 3. read the path and the method ([`crate::request`]);
 //! 4. authorization ([`crate::auth`]);
-//! 5. discovery, health and the like ([`crate::documents`]), reviews ([`crate::reviews`]), or a resource ([`crate::operation`]);
+//! 5. discovery, health and the like ([`crate::documents`]), or a resource ([`crate::operation`]);
 //! 6. errors become a `Status`, large answers are compressed ([`crate::respond`]).
 //!
 //! TCP and the in-process client come in here through the same door; built-in and custom kinds are not told apart.
@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use konzert_api::ApiError;
 
-use crate::auth::{Attributes, Caller, authorize, authorize_path};
+use crate::auth::token::Tokens;
+use crate::auth::{
+    Asked, Attributes, Caller, EndOfStreams, User, acting_as, authenticate, authorize, impersonate,
+};
 use crate::decode::RawBody;
 use crate::documents;
 use crate::error::Failure;
@@ -27,10 +30,9 @@ use crate::metrics::{Metrics, RequestLabels};
 use crate::negotiate::{accepts_gzip, content_type};
 use crate::operation::Operation;
 use crate::options::Query;
-use crate::registry::Registry;
-use crate::request::{ResourcePath, Target, method_not_allowed, target, verb};
+use crate::registry::{Registry, now};
+use crate::request::{ResourcePath, Target, Verb, method_not_allowed, target, verb};
 use crate::respond::{self, Answer};
-use crate::reviews::Review;
 
 /// Larger request bodies are refused with 413.
 const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
@@ -43,6 +45,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
+    pub(crate) tokens: Tokens,
 }
 
 /// Answers one request. Never fails: failures are answers.
@@ -84,30 +87,36 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    let target = match target(parts.uri.path()) {
-        Ok(target) => target,
-        Err(error) => {
-            caller.user()?;
-            return Err(error.into());
-        }
-    };
-    match target {
-        Target::NonResource(path) => {
-            let method = if parts.method == Method::HEAD { "head" } else { "get" };
-            authorize_path(&caller, method, &path)?;
+    let user = authenticate(app, &caller, &parts.headers, now())?;
+    let user = impersonate(&app.registry, user, &parts.headers)?;
+    let path = parts.uri.path();
+    match target(path) {
+        Ok(Target::NonResource(path)) => {
+            authorize_path(app, &user, &parts.method, &path)?;
             if !matches!(parts.method, Method::GET | Method::HEAD) {
                 return Err(method_not_allowed().into());
             }
             labels.verb = "get";
             documents::answer(app, &path, parts)
         }
-        Target::Resource(path) => resource(app, caller, parts, body, (path, labels)).await,
+        Ok(Target::Resource(path)) => {
+            resource(app, (user, caller.end_of_streams), parts, body, (path, labels)).await
+        }
+        Err(error) => {
+            authorize_path(app, &user, &parts.method, path)?;
+            Err(error.into())
+        }
     }
+}
+
+fn authorize_path(app: &App, user: &User, method: &Method, path: &str) -> Result<(), ApiError> {
+    let verb = method.as_str().to_ascii_lowercase();
+    authorize(&app.registry, user, &Asked::Path { verb: &verb, path })
 }
 
 async fn resource<B>(
     app: &App,
-    caller: Caller,
+    (user, end_of_streams): (User, EndOfStreams),
     parts: &Parts,
     body: B,
     (path, labels): (ResourcePath, &mut RequestLabels),
@@ -116,21 +125,29 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    let user = caller.user()?;
     let query = Query::parse(parts.uri.query())?;
     let verb = verb(&parts.method, &path, query.flag("watch")?)?;
-    authorize(user, &Attributes::of(verb, &path))?;
+    let collection = matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
+    let selected = if collection { selected_name(&query) } else { None };
+    let asked = Attributes::of(verb, &path, selected);
+    authorize(&app.registry, &user, &Asked::Resource(asked))?;
     query.refuse_unknown()?;
     labels.verb = verb.as_str();
-    if let Some(review) = Review::of(&path, verb) {
-        let body = read_body(parts, body).await?;
-        let answer = review.answer(user, &body)?;
-        return Ok(respond::value(StatusCode::CREATED, &answer)?);
-    }
-    let operation = Operation::new(app, path, verb, query, &parts.headers, caller.end_of_streams)?;
+    let operation = Operation::new(app, path, verb, query, &parts.headers, (user.clone(), end_of_streams))?;
     operation.place.kind.plural().clone_into(&mut labels.resource);
     let body = read_body(parts, body).await?;
-    operation.run(body).await
+    acting_as(user, operation.run(body)).await
+}
+
+/// The one name that a field selector leaves: who may read that object may also watch it.
+fn selected_name(query: &Query) -> Option<&str> {
+    let selector = query.text("fieldSelector")?;
+    let mut names = selector.split(',').filter_map(|part| {
+        let (key, value) = part.split_once('=')?;
+        let value = value.strip_prefix('=').unwrap_or(value);
+        (key == "metadata.name" && !value.is_empty()).then_some(value)
+    });
+    names.next().filter(|_| names.next().is_none())
 }
 
 /// The whole body, or 413.

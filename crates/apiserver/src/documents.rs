@@ -33,6 +33,13 @@ pub(crate) fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Fai
         "/" => Ok(respond::value(StatusCode::OK, &root(app))?),
         "/version" => Ok(respond::value(StatusCode::OK, &version())?),
         "/metrics" => Ok(respond::text(StatusCode::OK, app.metrics.render(app.registry.store.stats()))),
+        "/.well-known/openid-configuration" => {
+            Ok(respond::value(StatusCode::OK, &app.tokens.openid_configuration())?)
+        }
+        "/openid/v1/jwks" => {
+            let keys = app.tokens.key_set().to_string();
+            Ok(respond::with_type(StatusCode::OK, "application/jwk-set+json", ResponseBody::whole(keys)))
+        }
         "/api" | "/apis" => discovery(app, path, &parts.headers),
         "/openapi/v3" => {
             require_json(&parts.headers)?;
@@ -170,6 +177,7 @@ fn root(app: &App) -> serde_json::Value {
     let documents = app.registry.served().documents();
     let mut paths: Vec<&str> = documents.paths().collect();
     paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]);
+    paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"]);
     paths.sort_unstable();
     json!({ "paths": paths })
 }

@@ -21,7 +21,7 @@
 //! Invariants: no handler per kind; a custom kind takes the same path as a built-in one; an object is encoded once, when it
 //! is written, and its bytes are shared by get, list and every watch; a parameter that is not understood is an error.
 //!
-//! Deliberately absent: server-side apply, role-based authorization, admission webhooks, exec and port-forward, aggregation.
+//! Deliberately absent: server-side apply, admission webhooks, exec and port-forward, aggregation.
 #![forbid(unsafe_code)]
 
 mod apiservices;
@@ -63,6 +63,7 @@ pub use self::encode::stamp;
 pub use self::error::ApiServerError;
 pub use self::pki::{Pki, PkiError};
 pub use self::registry::{LogRequest, PodStreams};
+use crate::auth::token::{SigningKey, Tokens};
 use crate::dispatch::App;
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
@@ -72,18 +73,26 @@ use crate::serve::AbortOnDrop;
 /// How an API server is set up.
 #[derive(Clone)]
 pub struct ApiServerConfig {
-    /// The engine's data directory; named in logs. The server itself keeps nothing beside the store and its [`Pki`].
+    /// The engine's data directory. The server keeps nothing there beside the store, its [`Pki`], and with that, in `pki`, the
+    /// key for tokens.
     pub data_dir: PathBuf,
     /// Addresses of services: network and prefix length.
     pub service_cidr: (Ipv4Addr, u8),
+    /// Who issues the tokens of service accounts, and their audience when none is asked for.
+    pub token_issuer: String,
     /// Who serves the logs of pods; may also come later, with [`ApiServer::set_pod_streams`].
     pub node_logs: Option<Arc<dyn PodStreams>>,
 }
 
 impl ApiServerConfig {
-    /// The usual set-up: services in 10.96.0.0/16.
+    /// The usual set-up: services in 10.96.0.0/16, tokens from `https://kubernetes.default.svc`.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16), node_logs: None }
+        Self {
+            data_dir: data_dir.into(),
+            service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
+            token_issuer: "https://kubernetes.default.svc".to_owned(),
+            node_logs: None,
+        }
     }
 }
 
@@ -95,8 +104,8 @@ struct Inner {
     app: Arc<App>,
     /// In-process streams end with the server itself.
     end_of_streams: tokio::sync::watch::Sender<bool>,
-    /// Following definitions, expiring events.
-    _background: [AbortOnDrop; 2],
+    /// Following definitions, expiring events, aggregating roles.
+    _background: [AbortOnDrop; 3],
 }
 
 impl ApiServer {
@@ -111,6 +120,10 @@ impl ApiServer {
             what: "the addresses of services".to_owned(),
             source,
         })?;
+        let tokens = Tokens::new(
+            SigningKey::from_pem(&pki::token_key(&config.data_dir.join("pki"))?)?,
+            config.token_issuer,
+        );
         let mut loader = definitions::Loader::default();
         let from = loader.load(&registry);
         let following = AbortOnDrop(tokio::spawn(definitions::follow(registry.clone(), loader, from)));
@@ -122,9 +135,10 @@ impl ApiServer {
             "the API server is open"
         );
         let expiring = AbortOnDrop(tokio::spawn(expiry::run(registry.clone())));
-        let app = Arc::new(App { registry, metrics: Metrics::default() });
+        let aggregating = AbortOnDrop(tokio::spawn(auth::follow::aggregation(registry.clone())));
+        let app = Arc::new(App { registry, metrics: Metrics::default(), tokens });
         let (end_of_streams, _) = tokio::sync::watch::channel(false);
-        Ok(Self(Arc::new(Inner { app, end_of_streams, _background: [following, expiring] })))
+        Ok(Self(Arc::new(Inner { app, end_of_streams, _background: [following, expiring, aggregating] })))
     }
 
     /// A client inside this process, as user `system:konzert:<component>` in group `system:masters`.

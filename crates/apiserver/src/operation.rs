@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use konzert_api::catalogue::ActsOn;
 use konzert_api::table::IncludeObject;
-use konzert_api::{ApiError, Subresource, meta};
+use konzert_api::{ApiError, StorageClass, Subresource, meta};
 use konzert_store::{Compacted, Revision};
 
-use crate::auth::EndOfStreams;
+use crate::auth::{EndOfStreams, User};
 use crate::body::ResponseBody;
 use crate::decode::RawBody;
 use crate::dispatch::App;
@@ -20,6 +20,7 @@ use crate::present::Presenter;
 use crate::registry::{DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
 use crate::request::{ResourcePath, Verb, method_not_allowed};
 use crate::respond::{self, Answer};
+use crate::reviews;
 
 /// A request whose kind is known.
 pub(crate) struct Operation<'a> {
@@ -30,6 +31,7 @@ pub(crate) struct Operation<'a> {
     verb: Verb,
     query: Query,
     headers: &'a HeaderMap,
+    user: User,
     end_of_streams: EndOfStreams,
 }
 
@@ -41,13 +43,16 @@ impl<'a> Operation<'a> {
         verb: Verb,
         query: Query,
         headers: &'a HeaderMap,
-        end_of_streams: EndOfStreams,
+        (user, end_of_streams): (User, EndOfStreams),
     ) -> Result<Self, ApiError> {
         let served = app.registry.served();
         let place = served
             .place(&path.group, &path.version, &path.resource, path.namespace.as_deref())
             .ok_or_else(ApiError::no_such_resource)?;
         check_scope(&place, &path, verb)?;
+        if !place.kind.verbs().contains(&verb.as_str()) {
+            return Err(method_not_allowed());
+        }
         let subresource = match path.subresource.as_deref() {
             None => None,
             Some(text) => Some(
@@ -56,7 +61,7 @@ impl<'a> Operation<'a> {
                     .ok_or_else(ApiError::no_such_resource)?,
             ),
         };
-        Ok(Self { app, place, name: path.name, subresource, verb, query, headers, end_of_streams })
+        Ok(Self { app, place, name: path.name, subresource, verb, query, headers, user, end_of_streams })
     }
 
     fn registry(&self) -> &Registry {
@@ -106,6 +111,12 @@ impl<'a> Operation<'a> {
     async fn object(self, body: RawBody) -> Result<Answer, Failure> {
         let registry = self.registry();
         match self.verb {
+            Verb::Create if self.place.kind.storage() == StorageClass::Virtual => {
+                let options = self.write_options("CreateOptions")?;
+                let (answer, warnings) =
+                    reviews::answer(self.app, &self.user, &self.place, &body, options.field_validation)?;
+                Ok(Self::answered(&answer, &warnings)?)
+            }
             Verb::Get => self.get(),
             Verb::List => self.list(),
             Verb::Watch => self.watch(),
@@ -135,9 +146,13 @@ impl<'a> Operation<'a> {
     async fn subresource(self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
         let registry = self.registry();
         match (subresource, self.verb) {
-            (Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize, Verb::Get) => {
-                self.get()
-            }
+            (
+                Subresource::Status
+                | Subresource::Approval
+                | Subresource::EphemeralContainers
+                | Subresource::Resize,
+                Verb::Get,
+            ) => self.get(),
             (Subresource::Status, Verb::Update) => self.update(&body, Mode::Status).await,
             (Subresource::Status, Verb::Patch) => self.patch(&body, Mode::Status).await,
             (
@@ -169,6 +184,14 @@ impl<'a> Operation<'a> {
             (Subresource::Eviction, Verb::Create) => {
                 let bytes = registry.evict(&self.place, self.name(), &body, &self.query).await?;
                 Ok(respond::json(StatusCode::CREATED, bytes))
+            }
+            (Subresource::Approval, Verb::Update) => self.update(&body, Mode::Approval).await,
+            (Subresource::Approval, Verb::Patch) => self.patch(&body, Mode::Approval).await,
+            (Subresource::Token, Verb::Create) => {
+                let options = self.write_options("CreateOptions")?;
+                let (answer, warnings) =
+                    reviews::token_request(self.app, &self.place, self.name(), &body, options)?;
+                Ok(Self::answered(&answer, &warnings)?)
             }
             (Subresource::Log, Verb::Get) => self.log().await,
             _ => Err(method_not_allowed().into()),
@@ -249,6 +272,13 @@ impl<'a> Operation<'a> {
         let bytes = self.presenter()?.object(&written.bytes, now())?;
         let mut answer = respond::json(code, bytes);
         respond::warn(&mut answer, &written.warnings);
+        Ok(answer)
+    }
+
+    /// The answer to a question.
+    fn answered(answer: &serde_json::Value, warnings: &[String]) -> Result<Answer, ApiError> {
+        let mut answer = respond::value(StatusCode::CREATED, answer)?;
+        respond::warn(&mut answer, warnings);
         Ok(answer)
     }
 

@@ -4,12 +4,19 @@
 //! 1. Every file is mode 0600 and replaced atomically (`file.rs`).
 //! 2. A leaf is re-issued long before it ends, at start and while running ([`Pki::renew_if_due`]); the TLS listener picks
 //!    the new one up for the next handshake, without a restart.
-//! 3. The authority is replaced only when it has expired: replacing it invalidates every kubeconfig.
+//! 3. The authority is replaced only when it has expired, after ten years, and at a start only: replacing it invalidates every
+//!    kubeconfig, certificate and service account's trust. From the day on which it has less life left than a leaf would,
+//!    leaves end with it, and the log says so at every renewal; who wants to go earlier removes `ca.crt` and `ca.key`
+//!    and starts the engine again.
+//! 4. The key that signs service account tokens (`sa.key`) is made once and has no end; removing it ends all tokens.
 //!
 //! It does not verify peers; that is rustls' work (`serve.rs`).
 
+mod der;
 mod file;
+mod issue;
 mod leaf;
+pub(crate) mod request;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,9 +33,11 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
+pub(crate) use self::issue::{Side, Usages};
 pub use self::leaf::KeyedCertificate;
-pub(crate) use self::leaf::subject;
+pub(crate) use self::leaf::identity;
 use self::leaf::{Authority, Purpose};
+use self::request::Request;
 
 const ADMIN_USER: &str = "kubernetes-admin";
 const ADMIN_GROUPS: &[&str] = &["system:masters"];
@@ -73,6 +82,9 @@ pub enum PkiError {
         /// Which half.
         what: &'static str,
     },
+    /// Certificates for requests are signed with ECDSA on P-256 only.
+    #[error("the authority's key is not an ECDSA key on P-256")]
+    AuthorityKey,
     /// Client certificates cannot be verified against this authority.
     #[error("client certificate verification cannot be set up")]
     Verifier(#[source] rustls::server::VerifierBuilderError),
@@ -82,6 +94,28 @@ impl PkiError {
     fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
+}
+
+/// Whom a client certificate names, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
+    /// SHA-256 of the certificate, hexadecimal.
+    pub(crate) fingerprint: String,
+    pub(crate) until: Timestamp,
+}
+
+/// The private key for service account tokens in `dir`, PKCS#8 PEM; made when it is missing.
+pub(crate) fn token_key(dir: &Path) -> Result<String, PkiError> {
+    file::ensure_dir(dir)?;
+    let path = dir.join("sa.key");
+    if let Some(pem) = file::read(&path)? {
+        return Ok(pem);
+    }
+    let pem = rcgen::KeyPair::generate().map_err(PkiError::Issue)?.serialize_pem();
+    file::write(&path, &pem)?;
+    Ok(pem)
 }
 
 /// The key material of one engine. Cheap to clone; clones share renewals.
@@ -117,7 +151,8 @@ impl Pki {
         Self::load_or_create_at(dir, sans, Timestamp::now())
     }
 
-    fn load_or_create_at(dir: &Path, sans: &[String], now: Timestamp) -> Result<Self, PkiError> {
+    /// As [`Pki::load_or_create`], as if it were `now`.
+    pub fn load_or_create_at(dir: &Path, sans: &[String], now: Timestamp) -> Result<Self, PkiError> {
         file::ensure_dir(dir)?;
         let mut all: Vec<String> = STANDING_SANS.iter().map(|s| (*s).to_owned()).collect();
         all.extend(sans.iter().filter(|s| !s.is_empty()).cloned());
@@ -173,6 +208,17 @@ impl Pki {
     /// A client certificate for `user` in `groups`, signed by this authority and valid for a year.
     pub fn issue_client(&self, user: &str, groups: &[&str]) -> Result<KeyedCertificate, PkiError> {
         self.0.authority.issue(&Purpose::Client { user, groups }, Timestamp::now())
+    }
+
+    /// A certificate for a request from outside, PEM; `seconds` are cut to what the authority gives.
+    pub(crate) fn fulfil(
+        &self,
+        request: &Request,
+        usages: Usages,
+        seconds: i64,
+        now: Timestamp,
+    ) -> Result<String, PkiError> {
+        self.0.authority.fulfil(request, usages, seconds, now)
     }
 
     /// A kubeconfig for the administrator with everything embedded; `server` is a URL such as `https://127.0.0.1:6443`.

@@ -17,10 +17,10 @@ use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::auth::{Caller, EndOfStreams, User};
+use crate::auth::{Caller, EndOfStreams, User, signer};
 use crate::dispatch::{App, handle};
 use crate::error::{ApiServerError, describe};
-use crate::pki::{Pki, subject};
+use crate::pki::{Pki, identity};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,7 +41,8 @@ pub(crate) async fn serve(
 ) -> Result<(), ApiServerError> {
     let tls = TlsAcceptor::from(Arc::new(pki.server_config()?));
     let (stop, end_of_streams) = tokio::sync::watch::channel(false);
-    let renewal = AbortOnDrop(tokio::spawn(renew(pki.clone())));
+    let renewal = AbortOnDrop(tokio::spawn(renew(pki.clone(), Timestamp::now)));
+    let signing = AbortOnDrop(tokio::spawn(signer::run(app.registry.clone(), pki.clone())));
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -67,7 +68,7 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    drop(renewal);
+    drop((renewal, signing));
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::debug!("connections were still open when the server stopped");
@@ -89,12 +90,12 @@ impl Drop for AbortOnDrop {
 }
 
 /// Replaces certificates long before they end.
-async fn renew(pki: Pki) {
+async fn renew(pki: Pki, clock: fn() -> Timestamp) {
     loop {
-        let due = Duration::from_secs(pki.seconds_until_renewal(Timestamp::now()));
+        let due = Duration::from_secs(pki.seconds_until_renewal(clock()));
         tokio::time::sleep(due.clamp(Duration::from_mins(1), RENEWAL_CHECK)).await;
         let worker = pki.clone();
-        match tokio::task::spawn_blocking(move || worker.renew_if_due(Timestamp::now())).await {
+        match tokio::task::spawn_blocking(move || worker.renew_if_due(clock())).await {
             Ok(Ok(true)) => tracing::info!("certificates were renewed"),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::error!(error = %describe(&error), "certificates could not be renewed"),
@@ -121,8 +122,10 @@ impl Connection {
             Err(_elapsed) => return tracing::debug!("a TLS handshake took too long"),
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let user = certificate.and_then(subject).map(|(name, groups)| User::new(name, groups));
-        let caller = Caller { user, end_of_streams: self.end_of_streams };
+        let identity = certificate.and_then(identity);
+        let until = identity.as_ref().map(|identity| identity.until);
+        let user = identity.map(User::of_certificate);
+        let caller = Caller { user, until, end_of_streams: self.end_of_streams };
         let app = self.app;
         let service = service_fn(move |request: Request<Incoming>| {
             let answer = handle(app.clone(), caller.clone(), request);
@@ -135,5 +138,33 @@ impl Connection {
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(error = %describe(&*error), "a connection ended with an error");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+
+    use super::*;
+
+    /// The wall clock as the timers of a paused test see it, from a day on which certificates have 121 days left.
+    fn later() -> Timestamp {
+        static START: std::sync::OnceLock<(tokio::time::Instant, Timestamp)> = std::sync::OnceLock::new();
+        let (start, at) = START.get_or_init(|| (tokio::time::Instant::now(), Timestamp::now()));
+        *at + i64::try_from(start.elapsed().as_secs()).unwrap().seconds()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificates_are_renewed_when_their_time_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = later() - (244 * 24).hours();
+        let pki = Pki::load_or_create_at(dir.path(), &[], made).unwrap();
+        let mut renewals = pki.renewals();
+        let _task = AbortOnDrop(tokio::spawn(renew(pki.clone(), later)));
+        let start = later();
+        renewals.changed().await.unwrap();
+        let waited = later().duration_since(start).as_hours();
+        assert!((23..=36).contains(&waited), "{waited} hours");
+        assert!(pki.seconds_until_renewal(later()) > 200 * 24 * 3600);
     }
 }

@@ -117,6 +117,17 @@ impl Kind {
         }
     }
 
+    /// Verbs on the objects themselves, in the order of discovery.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        match self.storage() {
+            _ if self.acts_on().is_some() => &["create"],
+            StorageClass::Virtual => &["create"],
+            StorageClass::Durable | StorageClass::Volatile => {
+                &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+            }
+        }
+    }
+
     /// What is served below an object.
     pub fn subresources(&self) -> Vec<Subresource> {
         match self {

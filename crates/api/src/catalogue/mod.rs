@@ -106,6 +106,8 @@ pub enum StorageClass {
     Durable,
     /// In memory only: leases, events.
     Volatile,
+    /// Nowhere: a question that a create asks and its answer settles.
+    Virtual,
 }
 
 /// Paths below an object.
@@ -127,6 +129,10 @@ pub enum Subresource {
     EphemeralContainers,
     /// `/resize`: changes resources of containers while they run.
     Resize,
+    /// `/approval`: writes change only whether a certificate request is approved.
+    Approval,
+    /// `/token`: an `authentication.k8s.io/v1` `TokenRequest` for a service account.
+    Token,
 }
 
 impl Subresource {
@@ -141,12 +147,14 @@ impl Subresource {
             Self::Finalize => "finalize",
             Self::EphemeralContainers => "ephemeralcontainers",
             Self::Resize => "resize",
+            Self::Approval => "approval",
+            Self::Token => "token",
         }
     }
 
     /// From a path segment.
     pub fn parse(name: &str) -> Option<Self> {
-        const ALL: [Subresource; 8] = [
+        const ALL: [Subresource; 10] = [
             Subresource::Status,
             Subresource::Scale,
             Subresource::Log,
@@ -155,6 +163,8 @@ impl Subresource {
             Subresource::Finalize,
             Subresource::EphemeralContainers,
             Subresource::Resize,
+            Subresource::Approval,
+            Subresource::Token,
         ];
         ALL.into_iter().find(|s| s.name() == name)
     }

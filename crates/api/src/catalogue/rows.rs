@@ -5,8 +5,11 @@ mod admissionregistration;
 mod apiextensions;
 mod apiregistration;
 mod apps;
+mod authentication;
+mod authorization;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod coordination;
 mod core;
 mod discovery;
@@ -14,6 +17,7 @@ mod events;
 mod networking;
 mod node;
 mod policy;
+mod rbac;
 mod scheduling;
 mod storage;
 
@@ -39,6 +43,10 @@ pub(super) static ROWS: LazyLock<Vec<KindRow>> = LazyLock::new(|| {
         storage::rows(),
         admissionregistration::rows(),
         policy::rows(),
+        authentication::rows(),
+        authorization::rows(),
+        certificates::rows(),
+        rbac::rows(),
         apiextensions::rows(),
     ];
     groups.into_iter().flatten().collect()

@@ -88,6 +88,17 @@ fn every_kind_of_the_engine_has_a_row() {
     admissionregistration.k8s.io/v1 mutatingadmissionpolicybindings
     batch/v1 cronjobs
     policy/v1 poddisruptionbudgets
+    authentication.k8s.io/v1 selfsubjectreviews
+    authentication.k8s.io/v1 tokenreviews
+    authorization.k8s.io/v1 localsubjectaccessreviews
+    authorization.k8s.io/v1 selfsubjectaccessreviews
+    authorization.k8s.io/v1 selfsubjectrulesreviews
+    authorization.k8s.io/v1 subjectaccessreviews
+    certificates.k8s.io/v1 certificatesigningrequests
+    rbac.authorization.k8s.io/v1 clusterrolebindings
+    rbac.authorization.k8s.io/v1 clusterroles
+    rbac.authorization.k8s.io/v1 rolebindings
+    rbac.authorization.k8s.io/v1 roles
     apiextensions.k8s.io/v1 customresourcedefinitions
     konzert.dev/v1alpha1 imagereports
     konzert.dev/v1alpha1 patchcampaigns
@@ -147,6 +158,10 @@ fn kinds_are_found_by_path_and_by_name() {
         "storage.k8s.io",
         "admissionregistration.k8s.io",
         "policy",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "certificates.k8s.io",
+        "rbac.authorization.k8s.io",
         "apiextensions.k8s.io",
         "konzert.dev",
     ];

@@ -14,7 +14,7 @@ mod tests;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::catalogue::{Gvk, Kind, Scope, Subresource};
+use crate::catalogue::{self, Gvk, Kind, Scope, StorageClass, Subresource};
 
 /// What a document needs to know of a kind.
 #[derive(Clone, Debug)]
@@ -42,6 +42,16 @@ impl<'a> From<&'a Kind> for OpenApiKind<'a> {
         let (scope, subresources) = (kind.scope(), kind.subresources());
         let create_only = kind.acts_on().is_some();
         Self { gvk: kind.gvk(), plural: kind.plural(), scope, subresources, custom_schema, create_only }
+    }
+}
+
+impl OpenApiKind<'_> {
+    /// Whether the kind is a question: created, answered, never stored, so that no list of it exists.
+    fn is_virtual(&self) -> bool {
+        self.custom_schema.is_none()
+            && catalogue::builtin()
+                .iter()
+                .any(|row| row.gvk == *self.gvk && row.storage == StorageClass::Virtual)
     }
 }
 
@@ -121,3 +131,4 @@ const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 const BINDING: &str = "io.k8s.api.core.v1.Binding";
 const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
+const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";

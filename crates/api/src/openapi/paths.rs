@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    BINDING, DELETE_OPTIONS, EVICTION, OpenApiKind, SCALE, STATUS, group_version_path, gvk_value, reference,
-    schema_name,
+    BINDING, DELETE_OPTIONS, EVICTION, OpenApiKind, SCALE, STATUS, TOKEN_REQUEST, group_version_path,
+    gvk_value, reference, schema_name,
 };
 use crate::catalogue::{Scope, Subresource};
 
@@ -37,6 +37,10 @@ pub(super) fn add(kind: &OpenApiKind<'_>, paths: &mut Map<String, Value>) {
         custom: kind.custom_schema.is_some(),
     };
     let plural = kind.plural;
+    if kind.is_virtual() {
+        add_question(kind, target, &root, paths);
+        return;
+    }
     let mut path_parameters = Vec::new();
     let collection = match kind.scope {
         Scope::Cluster => format!("{root}/{plural}"),
@@ -75,12 +79,28 @@ pub(super) fn add(kind: &OpenApiKind<'_>, paths: &mut Map<String, Value>) {
     }
 }
 
+/// A kind that is only created and answered.
+fn add_question(kind: &OpenApiKind<'_>, target: Target<'_>, root: &str, paths: &mut Map<String, Value>) {
+    let mut item = json!({ "post": write(target, "post", OBJECTS, 201) });
+    let path = match kind.scope {
+        Scope::Cluster => format!("{root}/{}", kind.plural),
+        Scope::Namespaced => {
+            let namespace =
+                path_parameter("namespace", "object name and auth scope, such as for teams and projects");
+            with_parameters(&mut item, &[namespace]);
+            format!("{root}/namespaces/{{namespace}}/{}", kind.plural)
+        }
+    };
+    paths.insert(path, item);
+}
+
 fn subresource_operations(target: Target<'_>, subresource: Subresource) -> Value {
     let other = |schema, group, kind| Target { schema, group, version: "v1", kind, custom: false };
     match subresource {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
-            object_operations(target)
-        }
+        Subresource::Status
+        | Subresource::Approval
+        | Subresource::EphemeralContainers
+        | Subresource::Resize => object_operations(target),
         Subresource::Finalize => json!({ "put": write(target, "put", OBJECTS, 200) }),
         // A scale is an object of another kind; its patches follow the kind that is scaled.
         Subresource::Scale => {
@@ -89,6 +109,10 @@ fn subresource_operations(target: Target<'_>, subresource: Subresource) -> Value
         Subresource::Binding => json!({ "post": write(other(BINDING, "", "Binding"), "post", OBJECTS, 201) }),
         Subresource::Eviction => {
             json!({ "post": write(other(EVICTION, "policy", "Eviction"), "post", OBJECTS, 201) })
+        }
+        Subresource::Token => {
+            let request = other(TOKEN_REQUEST, "authentication.k8s.io", "TokenRequest");
+            json!({ "post": write(request, "post", OBJECTS, 201) })
         }
         Subresource::Log => json!({ "get": log(target) }),
     }

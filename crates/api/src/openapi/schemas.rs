@@ -2,8 +2,8 @@
 //! from their own definitions.
 
 use k8s_openapi::api::{
-    admissionregistration, apps, autoscaling, batch, coordination, core, discovery, events, networking, node, policy,
-    scheduling, storage,
+    admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
+    coordination, core, discovery, events, networking, node, policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
@@ -12,8 +12,8 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{
-    BINDING, DELETE_OPTIONS, EVICTION, LIST_META, OBJECT_META, OpenApiKind, SCALE, STATUS, gvk_value,
-    reference, schema_name,
+    BINDING, DELETE_OPTIONS, EVICTION, LIST_META, OBJECT_META, OpenApiKind, SCALE, STATUS, TOKEN_REQUEST,
+    gvk_value, reference, schema_name,
 };
 use crate::catalogue::{Gvk, Subresource};
 use crate::schema::{Cardinality, Field, ListType, Message, schema};
@@ -36,12 +36,17 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
                 Subresource::Scale => generate(&mut generator, SCALE),
                 Subresource::Binding => generate(&mut generator, BINDING),
                 Subresource::Eviction => generate(&mut generator, EVICTION),
+                Subresource::Token => generate(&mut generator, TOKEN_REQUEST),
                 Subresource::Status
+                | Subresource::Approval
                 | Subresource::Log
                 | Subresource::Finalize
                 | Subresource::EphemeralContainers
                 | Subresource::Resize => {}
             }
+        }
+        if kind.is_virtual() {
+            continue;
         }
         lists.insert(format!("{name}List"), list_schema(kind.gvk, &name));
     }
@@ -99,10 +104,18 @@ fn generate(generator: &mut SchemaGenerator, name: &str) {
         "io.k8s.api.apps.v1.ReplicaSet" => apps::v1::ReplicaSet,
         "io.k8s.api.apps.v1.StatefulSet" => apps::v1::StatefulSet,
         "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler" => autoscaling::v1::HorizontalPodAutoscaler,
+        "io.k8s.api.authentication.v1.SelfSubjectReview" => authentication::v1::SelfSubjectReview,
+        "io.k8s.api.authentication.v1.TokenRequest" => authentication::v1::TokenRequest,
+        "io.k8s.api.authentication.v1.TokenReview" => authentication::v1::TokenReview,
+        "io.k8s.api.authorization.v1.LocalSubjectAccessReview" => authorization::v1::LocalSubjectAccessReview,
+        "io.k8s.api.authorization.v1.SelfSubjectAccessReview" => authorization::v1::SelfSubjectAccessReview,
+        "io.k8s.api.authorization.v1.SelfSubjectRulesReview" => authorization::v1::SelfSubjectRulesReview,
+        "io.k8s.api.authorization.v1.SubjectAccessReview" => authorization::v1::SubjectAccessReview,
         "io.k8s.api.autoscaling.v1.Scale" => autoscaling::v1::Scale,
         "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler" => autoscaling::v2::HorizontalPodAutoscaler,
         "io.k8s.api.batch.v1.CronJob" => batch::v1::CronJob,
         "io.k8s.api.batch.v1.Job" => batch::v1::Job,
+        "io.k8s.api.certificates.v1.CertificateSigningRequest" => certificates::v1::CertificateSigningRequest,
         "io.k8s.api.coordination.v1.Lease" => coordination::v1::Lease,
         "io.k8s.api.core.v1.Binding" => core::v1::Binding,
         "io.k8s.api.core.v1.ConfigMap" => core::v1::ConfigMap,
@@ -137,6 +150,10 @@ fn generate(generator: &mut SchemaGenerator, name: &str) {
         "io.k8s.api.storage.v1.VolumeAttributesClass" => storage::v1::VolumeAttributesClass,
         "io.k8s.api.events.v1.Event" => events::v1::Event,
         "io.k8s.api.policy.v1.PodDisruptionBudget" => policy::v1::PodDisruptionBudget,
+        "io.k8s.api.rbac.v1.ClusterRole" => rbac::v1::ClusterRole,
+        "io.k8s.api.rbac.v1.ClusterRoleBinding" => rbac::v1::ClusterRoleBinding,
+        "io.k8s.api.rbac.v1.Role" => rbac::v1::Role,
+        "io.k8s.api.rbac.v1.RoleBinding" => rbac::v1::RoleBinding,
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition" =>
             apiextensions::v1::CustomResourceDefinition,
         "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions" => meta::v1::DeleteOptions,

@@ -4,9 +4,11 @@
 //! after validation, never instead of it. They do not write to the store.
 
 mod classes;
+mod csr;
 mod definition;
 mod namespace;
 mod pod;
+mod rbac;
 mod service;
 
 use std::net::Ipv4Addr;
@@ -166,7 +168,28 @@ static TABLE: &[KindHooks] = &[
         deletion: definition::DELETION,
         ..DEFAULT
     },
+    KindHooks {
+        group: "certificates.k8s.io",
+        plural: "certificatesigningrequests",
+        before_create: csr::before_create,
+        before_update: csr::before_update,
+        ..DEFAULT
+    },
+    KindHooks { plural: "roles", ..ROLE },
+    KindHooks { plural: "clusterroles", ..ROLE },
+    KindHooks { plural: "rolebindings", ..BINDING },
+    KindHooks { plural: "clusterrolebindings", ..BINDING },
 ];
+
+const ROLE: KindHooks = KindHooks {
+    group: "rbac.authorization.k8s.io",
+    before_create: rbac::create_role,
+    before_update: rbac::update_role,
+    ..DEFAULT
+};
+
+const BINDING: KindHooks =
+    KindHooks { before_create: rbac::create_binding, before_update: rbac::update_binding, ..ROLE };
 
 static FALLBACK: KindHooks = DEFAULT;
 

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -15,7 +15,9 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::PkiError;
+use super::issue::{self, Leaf, Side, Usages};
+use super::request::Request;
+use super::{Identity, PkiError};
 
 const DAY_S: i64 = 24 * 3600;
 /// The authority outlives the engine's installation; replacing it invalidates every kubeconfig.
@@ -74,30 +76,72 @@ impl Authority {
 
     /// A new leaf with a new key.
     pub(super) fn issue(&self, purpose: &Purpose<'_>, now: Timestamp) -> Result<KeyedCertificate, PkiError> {
-        let key = KeyPair::generate().map_err(PkiError::Issue)?;
-        let mut params = match purpose {
-            Purpose::Server(sans) => CertificateParams::new(sans.to_vec()).map_err(PkiError::Issue)?,
-            Purpose::Client { .. } => CertificateParams::default(),
-        };
-        params.distinguished_name = DistinguishedName::new();
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.use_authority_key_identifier_extension = true;
         match purpose {
-            Purpose::Server(_) => {
-                params.distinguished_name.push(DnType::CommonName, "konzert-apiserver");
-                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            }
-            Purpose::Client { user, groups } => {
-                params.distinguished_name.push(DnType::CommonName, *user);
-                for group in *groups {
-                    params.distinguished_name.push(DnType::OrganizationName, *group);
-                }
-                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-            }
+            Purpose::Server(sans) => self.issue_server(sans, now),
+            Purpose::Client { user, groups } => self.issue_client(user, groups, now),
         }
+    }
+
+    fn issue_server(&self, sans: &[String], now: Timestamp) -> Result<KeyedCertificate, PkiError> {
+        let key = KeyPair::generate().map_err(PkiError::Issue)?;
+        let mut params = CertificateParams::new(sans.to_vec()).map_err(PkiError::Issue)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "konzert-apiserver");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
         valid_for(&mut params, now, LEAF_VALIDITY_S);
         let certificate = params.signed_by(&key, &self.issuer).map_err(PkiError::Issue)?.pem();
         Ok(KeyedCertificate { certificate, key: key.serialize_pem() })
+    }
+
+    fn issue_client(
+        &self,
+        user: &str,
+        groups: &[&str],
+        now: Timestamp,
+    ) -> Result<KeyedCertificate, PkiError> {
+        let key = KeyPair::generate().map_err(PkiError::Issue)?;
+        let usages = Usages { side: Side::Client, signature: true, encipherment: false };
+        let leaf = Leaf {
+            subject: &issue::subject(user, groups),
+            public_key: &issue::public_key(&key),
+            alternative_names: None,
+            usages,
+            not_before: now - BACKDATE_S.seconds(),
+            not_after: self.end_of(LEAF_VALIDITY_S, now),
+        };
+        let certificate = self.sign(&leaf)?;
+        Ok(KeyedCertificate { certificate, key: key.serialize_pem() })
+    }
+
+    /// A certificate for a request from outside, valid for `seconds` as far as the authority itself is.
+    pub(super) fn fulfil(
+        &self,
+        request: &Request,
+        usages: Usages,
+        seconds: i64,
+        now: Timestamp,
+    ) -> Result<String, PkiError> {
+        self.sign(&Leaf {
+            subject: &request.subject,
+            public_key: &request.public_key,
+            alternative_names: request.alternative_names.as_deref(),
+            usages,
+            not_before: now - BACKDATE_S.seconds(),
+            not_after: self.end_of(seconds, now),
+        })
+    }
+
+    fn sign(&self, leaf: &Leaf<'_>) -> Result<String, PkiError> {
+        let ca = der(&self.pem).ok_or(PkiError::Pem { what: "authority certificate" })?;
+        issue::sign(leaf, &ca, self.issuer.key())
+    }
+
+    /// No leaf outlives its authority.
+    fn end_of(&self, seconds: i64, now: Timestamp) -> Timestamp {
+        let seconds = seconds.min(LEAF_VALIDITY_S).min(remaining_seconds(&self.pem, now).unwrap_or(0));
+        now + seconds.max(0).seconds()
     }
 }
 
@@ -179,11 +223,17 @@ pub(super) fn der(pem: &str) -> Option<CertificateDer<'static>> {
     rustls_pemfile::certs(&mut pem.as_bytes()).next()?.ok()
 }
 
-/// User (common name) and groups (organisations) of a client certificate.
-pub(crate) fn subject(certificate: &CertificateDer<'_>) -> Option<(String, Vec<String>)> {
+/// Whom a client certificate names: user (common name) and groups (organisations).
+pub(crate) fn identity(certificate: &CertificateDer<'_>) -> Option<Identity> {
+    use std::fmt::Write as _;
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let user = parsed.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
     let groups =
         parsed.subject().iter_organization().filter_map(|o| o.as_str().ok().map(str::to_owned)).collect();
-    Some((user, groups))
+    let mut fingerprint = String::with_capacity(64);
+    for byte in ring::digest::digest(&ring::digest::SHA256, certificate).as_ref() {
+        write!(fingerprint, "{byte:02x}").ok()?;
+    }
+    let until = Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()?;
+    Some(Identity { user, groups, fingerprint, until })
 }

@@ -84,5 +84,37 @@ fn the_kubeconfig_names_user_and_groups() {
     let line = text.lines().find(|l| l.contains("client-certificate-data")).unwrap();
     let pem = STANDARD.decode(line.split_once(": ").unwrap().1).unwrap();
     let der = leaf::der(std::str::from_utf8(&pem).unwrap()).unwrap();
-    assert_eq!(subject(&der), Some((ADMIN_USER.to_owned(), vec!["system:masters".to_owned()])));
+    let identity = identity(&der).unwrap();
+    assert_eq!((identity.user.as_str(), identity.groups), (ADMIN_USER, vec!["system:masters".to_owned()]));
+}
+
+#[test]
+fn a_client_may_be_in_many_groups() {
+    let dir = dir();
+    let pki = Pki::load_or_create(dir.path(), &[]).unwrap();
+    let groups = ["dev", "ops", "ünïcode"];
+    let der = leaf::der(&pki.issue_client("jane", &groups).unwrap().certificate).unwrap();
+    let identity = identity(&der).unwrap();
+    assert_eq!(identity.groups, groups);
+    let days = identity.until.duration_since(Timestamp::now()).as_hours() / 24;
+    assert!((363..=365).contains(&days), "{days}");
+}
+
+#[test]
+fn no_leaf_outlives_its_authority() {
+    let dir = dir();
+    let now = Timestamp::now();
+    let pki = Pki::load_or_create_at(dir.path(), &[], now - ((10 * 365 - 30) * 24).hours()).unwrap();
+    let der = leaf::der(&pki.issue_client("jane", &[]).unwrap().certificate).unwrap();
+    let days = identity(&der).unwrap().until.duration_since(now).as_hours() / 24;
+    assert!((28..=30).contains(&days), "{days}");
+}
+
+#[test]
+fn the_key_for_tokens_is_made_once() {
+    let dir = dir();
+    let key = token_key(dir.path()).unwrap();
+    assert_eq!(token_key(dir.path()).unwrap(), key);
+    let mode = std::fs::metadata(dir.path().join("sa.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

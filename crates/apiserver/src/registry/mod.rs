@@ -42,6 +42,7 @@ pub use self::log::{LogRequest, PodStreams};
 pub(crate) use self::patch::{PatchBody, is_apply};
 pub(crate) use self::place::{Definition, Place, Served};
 pub(crate) use self::update::Mode;
+use crate::auth::LivePolicy;
 use crate::error::{describe, write_failed};
 use crate::hooks::Hooks;
 
@@ -52,6 +53,8 @@ const MAX_ATTEMPTS: usize = 32;
 pub(crate) struct Registry {
     pub(crate) store: Store,
     pub(crate) hooks: Hooks,
+    /// What the stored roles and bindings allow.
+    pub(crate) policy: LivePolicy,
     served: RwLock<Arc<Served>>,
     /// The revision up to which definitions of custom kinds are taken into account.
     served_revision: tokio::sync::watch::Sender<Revision>,
@@ -70,6 +73,7 @@ pub(crate) struct Written {
 impl Registry {
     pub(crate) fn new(store: Store, hooks: Hooks) -> Self {
         Self {
+            policy: LivePolicy::new(store.clone()),
             store,
             hooks,
             served: RwLock::new(Arc::new(Served::builtin())),
@@ -151,6 +155,9 @@ impl Registry {
         let durability = match place.kind.storage() {
             konzert_api::StorageClass::Durable => Durability::Durable,
             konzert_api::StorageClass::Volatile => Durability::Volatile,
+            konzert_api::StorageClass::Virtual => {
+                return Err(ApiError::method_not_supported(&place.kind.group_resource(), "write"));
+            }
         };
         let key: Arc<str> = place.key(name).into();
         match self.store.write(Write { key, expect, change, durability }).await {

@@ -131,5 +131,5 @@ async fn reviews_of_oneself() {
     let may = json!({ "spec": { "resourceAttributes": { "verb": "get", "resource": "pods" } } });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     assert_eq!(server.post(path, &may).await.expect(201)["status"]["allowed"], true);
-    server.post(path, &json!({ "spec": {} })).await.expect(400);
+    server.post(path, &json!({ "spec": {} })).await.expect(422);
 }

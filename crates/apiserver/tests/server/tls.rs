@@ -81,10 +81,10 @@ async fn strangers_get_health_only_and_users_what_they_may() {
     for (path, nobody, user, all) in [
         ("/healthz", 200, 200, 200),
         ("/version", 200, 200, 200),
-        ("/apis", 401, 200, 200),
-        ("/api/v1/namespaces/default/pods", 401, 403, 200),
-        ("/api/v1/namespaces/default/nonsense", 401, 403, 404),
-        ("/metrics", 401, 403, 200),
+        ("/apis", 403, 200, 200),
+        ("/api/v1/namespaces/default/pods", 403, 403, 200),
+        ("/api/v1/namespaces/default/nonsense", 403, 403, 404),
+        ("/metrics", 403, 403, 200),
     ] {
         assert_eq!(code(&stranger, path).await, nobody, "{path}");
         assert_eq!(code(&alice, path).await, user, "{path}");

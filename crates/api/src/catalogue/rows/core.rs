@@ -137,6 +137,7 @@ fn secret() -> KindRow {
 
 fn serviceaccount() -> KindRow {
     KindRow {
+        subresources: &[Subresource::Token],
         short_names: &["sa"],
         columns: table::serviceaccount::COLUMNS,
         cells: table::serviceaccount::cells,
