@@ -28,7 +28,7 @@ use crate::negotiate::{accepts_gzip, content_type};
 use crate::operation::Operation;
 use crate::options::Query;
 use crate::registry::Registry;
-use crate::request::{ResourcePath, Target, method_not_allowed, target, verb};
+use crate::request::{ResourcePath, Target, Verb, method_not_allowed, target, verb};
 use crate::respond::{self, Answer};
 use crate::reviews::Review;
 
@@ -127,7 +127,11 @@ where
         let answer = review.answer(user, &body)?;
         return Ok(respond::value(StatusCode::CREATED, &answer)?);
     }
-    let operation = Operation::new(app, path, verb, query, &parts.headers, caller.end_of_streams)?;
+    // An apply may turn out to create the object.
+    let create_denied = (verb == Verb::Patch)
+        .then(|| authorize(user, &Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path) }).err());
+    let mut operation = Operation::new(app, path, verb, query, &parts.headers, caller.end_of_streams)?;
+    operation.create_denied = create_denied.flatten();
     operation.place.kind.plural().clone_into(&mut labels.resource);
     let body = read_body(parts, body).await?;
     operation.run(body).await

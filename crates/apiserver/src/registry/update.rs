@@ -6,11 +6,12 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use konzert_api::{ApiError, FieldError, meta};
+use konzert_api::{ApiError, FieldError, apply, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
 
 use super::create::{as_if_stored, settle_namespace};
+use super::owners::{Author, Owners};
 use super::{MAX_ATTEMPTS, Place, Registry, Written, now};
 use crate::decode::{RawBody, shape};
 use crate::hooks::{Hooks, Write};
@@ -46,24 +47,38 @@ impl Registry {
             let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
             return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
         }
-        let bytes = self.modify(place, name, mode, options.dry_run, |_| Ok(object.clone())).await?;
+        let author = Author::new(&options.manager, mode);
+        let change = Change { mode, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
+        let bytes = self.modify_as(place, name, change, |_| Ok(object.clone())).await?;
         Ok(Written { bytes, warnings })
     }
 
-    /// The loop. `make` turns the current object into the wished one; it may run several times.
+    /// A write of the server itself, which changes no owners. See [`Self::modify_as`].
     pub(crate) async fn modify(
         &self,
         place: &Place,
         name: &str,
         mode: Mode,
         dry_run: bool,
+        make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
+    ) -> Result<Bytes, ApiError> {
+        self.modify_as(place, name, Change { mode, dry_run, owners: Owners::Kept }, make).await
+    }
+
+    /// The loop. `make` turns the current object into the wished one; it may run several times.
+    pub(crate) async fn modify_as(
+        &self,
+        place: &Place,
+        name: &str,
+        change: Change<'_>,
         mut make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
     ) -> Result<Bytes, ApiError> {
         for _ in 0..MAX_ATTEMPTS {
             let entry = self.entry(place, name)?;
             let current = place.read(&entry.value)?;
             let wished = make(&current)?;
-            let step = Step { registry: self, place, name, mode, now: now() };
+            let Change { mode, dry_run, owners } = change;
+            let step = Step { registry: self, place, name, mode, owners, now: now() };
             if let Some(bytes) = step.attempt(&entry, &current, wished, dry_run).await? {
                 return Ok(bytes);
             }
@@ -72,12 +87,21 @@ impl Registry {
     }
 }
 
+/// What an update may change, whether it is written, and who owns what then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) dry_run: bool,
+    pub(crate) owners: Owners<'a>,
+}
+
 /// One turn of the loop.
 struct Step<'a> {
     registry: &'a Registry,
     place: &'a Place,
     name: &'a str,
     mode: Mode,
+    owners: Owners<'a>,
     now: Timestamp,
 }
 
@@ -92,12 +116,14 @@ impl Step<'_> {
     ) -> Result<Option<Bytes>, ApiError> {
         self.check_identity(current, &next)?;
         settle_namespace(self.place, &mut next)?;
+        self.settle_owners(current, &mut next)?;
         self.prepare(current, &mut next);
         self.admit_update(current, &next)?;
         self.validate(current, &next)?;
         let write = Write { registry: self.registry, place: self.place, name: self.name, now: self.now };
         let hooks = &self.registry.hooks;
         let reservation = hooks.before_update(&write, current, &mut next, self.mode)?;
+        apply::keep_times(current, &mut next);
         if next == *current {
             return self.place.present(&entry.value).map(Some);
         }
@@ -141,16 +167,34 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Says who owns the fields of the next object, before the server changes it.
+    fn settle_owners(&self, current: &Value, next: &mut Value) -> Result<(), ApiError> {
+        match self.owners {
+            Owners::Tracked(author) => self.registry.track(self.place, author, current, next),
+            Owners::Made => Ok(()),
+            Owners::Kept => {
+                set_owners(next, owners_of(current));
+                Ok(())
+            }
+        }
+    }
+
     fn prepare(&self, current: &Value, next: &mut Value) {
         match self.mode {
             Mode::Whole => {
                 self.place.kind.prepare_update(current, next);
                 Hooks::settle_update(self.place, current, next);
             }
-            Mode::Status => self.place.kind.prepare_status_update(current, next),
+            Mode::Status => {
+                let owners = owners_of(next);
+                self.place.kind.prepare_status_update(current, next);
+                set_owners(next, owners);
+            }
             Mode::Finalize => {
+                let owners = owners_of(next);
                 let finalizers = next.pointer("/spec/finalizers").cloned();
                 *next = current.clone();
+                set_owners(next, owners);
                 if let Some(spec) = next.get_mut("spec").and_then(Value::as_object_mut) {
                     match finalizers {
                         Some(list) => spec.insert("finalizers".to_owned(), list),
@@ -203,5 +247,19 @@ impl Step<'_> {
             && grace.unwrap_or(0) == 0
             && meta::finalizers(next).is_empty()
             && !Hooks::holds(self.place, next)
+    }
+}
+
+fn owners_of(object: &Value) -> Option<Value> {
+    object.pointer("/metadata/managedFields").cloned()
+}
+
+/// Sets or removes `metadata.managedFields`.
+pub(super) fn set_owners(object: &mut Value, owners: Option<Value>) {
+    match owners {
+        Some(owners) => meta::set(object, "managedFields", owners),
+        None => {
+            meta::metadata_mut(object).map(|metadata| metadata.remove("managedFields"));
+        }
     }
 }

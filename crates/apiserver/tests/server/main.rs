@@ -1,6 +1,7 @@
 //! The API server as clients see it: a real store in a temporary directory, the in-process client, and TLS.
 #![allow(clippy::unwrap_used, reason = "this is all test code; a panic is the report")]
 
+mod apply;
 mod crud;
 mod custom;
 mod deletion;
