@@ -102,7 +102,9 @@ pub(crate) fn apply_document(bytes: &[u8], validation: FieldValidation) -> Resul
     match document.value {
         Value::Object(_) => Ok(document),
         Value::Null => Ok(Document { value: serde_json::json!({}), problems: document.problems }),
-        _ => Err(undecodable("json: cannot unmarshal into Go value of type map[string]interface {}".to_owned())),
+        _ => Err(undecodable(
+            "json: cannot unmarshal into Go value of type map[string]interface {}".to_owned(),
+        )),
     }
 }
 

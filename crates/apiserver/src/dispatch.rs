@@ -128,8 +128,9 @@ where
         return Ok(respond::value(StatusCode::CREATED, &answer)?);
     }
     // An apply may turn out to create the object.
-    let create_denied = (verb == Verb::Patch)
-        .then(|| authorize(user, &Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path) }).err());
+    let create_denied = (verb == Verb::Patch).then(|| {
+        authorize(user, &Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path) }).err()
+    });
     let mut operation = Operation::new(app, path, verb, query, &parts.headers, caller.end_of_streams)?;
     operation.create_denied = create_denied.flatten();
     operation.place.kind.plural().clone_into(&mut labels.resource);

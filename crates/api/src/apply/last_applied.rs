@@ -58,7 +58,8 @@ pub(super) fn updated(mut applied: Value, config: &Value, manager: &str) -> Valu
         return applied;
     }
     let text = encoded(config);
-    let annotations = meta::metadata_mut(&mut applied).and_then(|m| m.get_mut("annotations")?.as_object_mut());
+    let annotations =
+        meta::metadata_mut(&mut applied).and_then(|m| m.get_mut("annotations")?.as_object_mut());
     if let Some(annotations) = annotations {
         annotations.insert(ANNOTATION.to_owned(), text.into());
         let size: usize =
@@ -77,9 +78,13 @@ fn encoded(config: &Value) -> String {
         annotations.remove(ANNOTATION);
     }
     let mut text = config.to_string();
-    for (plain, escaped) in
-        [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")]
-    {
+    for (plain, escaped) in [
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u{2028}", "\\u2028"),
+        ("\u{2029}", "\\u2029"),
+    ] {
         text = text.replace(plain, escaped);
     }
     text.push('\n');

@@ -52,8 +52,8 @@ fn merge_map(
     let mut merged = live.cloned().unwrap_or_default();
     for (name, wished) in config.into_iter().flatten() {
         let mine = live.and_then(|live| live.get(name));
-        let inner = walk(map.member(name), mine, Some(wished))
-            .map_err(|e| e.under(&PathElement::field(name)))?;
+        let inner =
+            walk(map.member(name), mine, Some(wished)).map_err(|e| e.under(&PathElement::field(name)))?;
         match inner {
             Some(value) => merged.insert(name.clone(), value),
             None => merged.remove(name),
@@ -92,8 +92,7 @@ impl<'l> ListMerge<'l> {
 
     fn item(&self, element: &PathElement, out: &mut Vec<Value>) -> Result<(), TypedError> {
         let (mine, theirs) = (self.live_items.get(element), self.config_items.get(element));
-        let merged =
-            walk(self.list.item, mine.copied(), theirs.copied()).map_err(|e| e.under(element))?;
+        let merged = walk(self.list.item, mine.copied(), theirs.copied()).map_err(|e| e.under(element))?;
         out.extend(merged);
         Ok(())
     }

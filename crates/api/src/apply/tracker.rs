@@ -16,7 +16,7 @@ use super::element::PathElement;
 use super::items::TypedError;
 use super::last_applied;
 use super::managers::{
-    ManagerId, Managers, Operation, Owned, Fields, Trust, entries_of, is_reset, put_entries, take_entries,
+    Fields, ManagerId, Managers, Operation, Owned, Trust, entries_of, is_reset, put_entries, take_entries,
 };
 use super::merge::merge;
 use super::remove::{Emptied, reconcile, remove_items, with_named_fields};
@@ -97,7 +97,8 @@ pub struct Tracker<'a> {
 impl<'a> Tracker<'a> {
     /// For objects of `kind`; `siblings` are the other served versions of it.
     pub fn new(kind: &'a Kind, siblings: &'a [Kind], writer: Writer<'a>) -> Self {
-        let version = |kind: &'a Kind| Version { api_version: kind.api_version(), root: TypeRef::of_kind(kind) };
+        let version =
+            |kind: &'a Kind| Version { api_version: kind.api_version(), root: TypeRef::of_kind(kind) };
         Self {
             gvk: kind.gvk().clone(),
             own: version(kind),
@@ -226,7 +227,11 @@ impl<'a> Tracker<'a> {
                 Reset::AllButFinalizers => false,
             };
             if counts {
-                counted.attach(element.clone(), is_member && !STRIPPED.contains(&name.as_str()), below.clone());
+                counted.attach(
+                    element.clone(),
+                    is_member && !STRIPPED.contains(&name.as_str()),
+                    below.clone(),
+                );
             }
         }
         counted
@@ -289,12 +294,7 @@ impl<'a> Tracker<'a> {
         Ok(managers)
     }
 
-    fn changes_for(
-        &self,
-        api_version: &str,
-        live: &Value,
-        new: &Value,
-    ) -> Result<Changes, TypedError> {
+    fn changes_for(&self, api_version: &str, live: &Value, new: &Value) -> Result<Changes, TypedError> {
         match self.root_of(api_version) {
             Some(root) => self.changes(root, live, new),
             None => Ok(Changes::default()),
@@ -328,7 +328,13 @@ impl<'a> Tracker<'a> {
         let applied = match self.try_apply(live, config, force)? {
             Ok(applied) => applied,
             Err(conflicts) => {
-                let left = last_applied::unexplained(self.own.root, &self.own.api_version, live, conflicts, self.writer.manager);
+                let left = last_applied::unexplained(
+                    self.own.root,
+                    &self.own.api_version,
+                    live,
+                    conflicts,
+                    self.writer.manager,
+                );
                 if !left.is_empty() {
                     return Err(to_error(&left));
                 }
@@ -347,7 +353,9 @@ impl<'a> Tracker<'a> {
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         if api_version != self.own.api_version || kind != self.gvk.kind {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-            return Err(ApiError::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
+            return Err(ApiError::bad_request(format!(
+                "invalid object type: {group}/{version}, Kind={kind}"
+            )));
         }
         if entries_of(config).is_some_and(Value::is_array) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
@@ -362,7 +370,12 @@ impl<'a> Tracker<'a> {
         format!("{}/{}; {group}/{version}, Kind={kind}", meta::namespace(object), meta::name(object))
     }
 
-    fn try_apply(&self, live: &Value, config: &Value, force: Force) -> Result<Result<Value, Conflicts>, ApiError> {
+    fn try_apply(
+        &self,
+        live: &Value,
+        config: &Value,
+        force: Force,
+    ) -> Result<Result<Value, Conflicts>, ApiError> {
         let decoded = Managers::decode(entries_of(live), Trust::Stored);
         let mut managers = decoded.map_err(|e| broken(&format!("failed to decode managed fields: {e}")))?;
         let mut live = live.clone();
@@ -377,8 +390,8 @@ impl<'a> Tracker<'a> {
             .map_err(|e| broken(&format!("failed to merge config: {e}")))?;
         let me = self.id(Operation::Apply);
         let last = managers.0.remove(&me);
-        let wished = field_set(self.own.root, config)
-            .map_err(|e| broken(&format!("failed to get field set: {e}")))?;
+        let wished =
+            field_set(self.own.root, config).map_err(|e| broken(&format!("failed to get field set: {e}")))?;
         let mine = Owned {
             api_version: self.own.api_version.clone(),
             time: last.as_ref().and_then(|last| last.time),
@@ -397,8 +410,7 @@ impl<'a> Tracker<'a> {
 
     fn before_first_apply(&self, live: &Value) -> Result<Managers, TypedError> {
         let changes = self.changes(self.own.root, &self.empty_object(), live)?;
-        let tracker =
-            Self { writer: Writer { manager: BEFORE_FIRST_APPLY, ..self.writer }, ..self.clone() };
+        let tracker = Self { writer: Writer { manager: BEFORE_FIRST_APPLY, ..self.writer }, ..self.clone() };
         tracker.take_over(Managers::default(), &self.empty_object(), live, &changes)
     }
 
@@ -454,18 +466,14 @@ impl<'a> Tracker<'a> {
                 continue;
             }
             let contested = owned.fields.clone().set().intersection(&contested);
-            conflicts.extend(contested.paths().into_iter().map(|path| Conflict { manager: id.clone(), path }));
+            conflicts
+                .extend(contested.paths().into_iter().map(|path| Conflict { manager: id.clone(), path }));
         }
         Ok(conflicts)
     }
 
     /// Removes what the applier applied last time, does not apply now, and nobody else owns.
-    fn prune(
-        &self,
-        merged: Value,
-        managers: &mut Managers,
-        mut last: Owned,
-    ) -> Result<Value, TypedError> {
+    fn prune(&self, merged: Value, managers: &mut Managers, mut last: Owned) -> Result<Value, TypedError> {
         let Some(root) = self.root_of(&last.api_version) else { return Ok(merged) };
         let last_set = with_named_fields(root, last.fields.set());
         if last_set.is_empty() {
@@ -528,7 +536,10 @@ pub fn keep_times(old: &Value, new: &mut Value) {
             _ => a == b,
         }
     };
-    if before == after || before.len() != after.len() || !before.iter().zip(after).all(|(a, b)| timeless(a, b)) {
+    if before == after
+        || before.len() != after.len()
+        || !before.iter().zip(after).all(|(a, b)| timeless(a, b))
+    {
         return;
     }
     let (old_metadata, new_metadata) = (old.get("metadata"), new.get("metadata"));

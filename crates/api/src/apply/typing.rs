@@ -197,9 +197,9 @@ fn message_atom(message: &'static Message, atomic: bool) -> Atom<'static> {
         }
         Some(Special::FieldsV1 | Special::RawExtension) => Atom::map(false, TypeRef::Deduced),
         Some(Special::Strings) => Atom::list(Relation::Atomic, TypeRef::Untyped),
-        Some(
-            Special::Json | Special::SchemaOrArray | Special::SchemaOrBool | Special::SchemaOrStrings,
-        ) => TypeRef::Deduced.atom(),
+        Some(Special::Json | Special::SchemaOrArray | Special::SchemaOrBool | Special::SchemaOrStrings) => {
+            TypeRef::Deduced.atom()
+        }
         None => Atom::map(atomic || message.atomic, TypeRef::Message(message, atomic)),
     }
 }
@@ -242,7 +242,8 @@ fn text<'a>(schema: &'a Value, key: &str) -> &'a str {
 
 fn schema_atom(schema: &Value, preserve: bool) -> Atom<'_> {
     let preserve = preserve || flag(schema, "x-kubernetes-preserve-unknown-fields");
-    let map = || Atom::map(text(schema, "x-kubernetes-map-type") == "atomic", TypeRef::Schema(schema, preserve));
+    let map =
+        || Atom::map(text(schema, "x-kubernetes-map-type") == "atomic", TypeRef::Schema(schema, preserve));
     let list = || {
         let item = schema.get("items").map_or(TypeRef::Untyped, |items| TypeRef::Schema(items, preserve));
         Atom::list(schema_relation(schema), item)
@@ -293,9 +294,8 @@ impl<'a> MapType<'a> {
     /// The type of members that are not declared; `None` when there may be none.
     pub(super) fn undeclared(&self) -> Option<TypeRef<'a>> {
         match self.of {
-            TypeRef::Message(..) => None,
+            TypeRef::Message(..) | TypeRef::Field(_) => None,
             TypeRef::Item(_) | TypeRef::Deduced | TypeRef::Untyped => Some(self.of),
-            TypeRef::Field(_) => None,
             TypeRef::Schema(schema, preserve) => undeclared_in(schema, preserve),
             TypeRef::Root(schema) => {
                 undeclared_in(schema, flag(schema, "x-kubernetes-preserve-unknown-fields"))
@@ -373,8 +373,10 @@ fn undeclared_in(schema: &Value, preserve: bool) -> Option<TypeRef<'_>> {
         Some(Value::Bool(true)) => Some(TypeRef::Deduced),
         Some(inner) => Some(TypeRef::Schema(inner, preserve)),
         None => {
-            let declares =
-                schema.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+            let declares = schema
+                .get("properties")
+                .and_then(Value::as_object)
+                .is_some_and(|members| !members.is_empty());
             (preserve || !declares).then_some(TypeRef::Deduced)
         }
     }

@@ -85,8 +85,7 @@ impl Registry {
         let author = Author::of_scale(&options.write.manager);
         let make = |current: &Value| {
             let writer = author.writer(&place.kind, now());
-            let (scale, owners) =
-                apply_scale(&place.kind, current, &document.value, writer, options.force)?;
+            let (scale, owners) = apply_scale(&place.kind, current, &document.value, writer, options.force)?;
             let mut next = replicas_set(place, name, current, &scale)?;
             set_owners(&mut next, owners);
             Ok(next)

@@ -67,8 +67,7 @@ impl Registry {
             replicas_set(place, name, current, &scale)
         };
         let author = Author::of_scale(&options.manager);
-        let change =
-            Change { mode: Mode::Whole, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
+        let change = Change { mode: Mode::Whole, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
         let written = self.modify_as(place, name, change, wished).await?;
         to_bytes(&scale_of(place, &decode(&written)?)?)
     }

@@ -50,12 +50,14 @@ async fn an_apply_creates_changes_and_removes() {
     );
     assert_eq!(conflict["details"]["causes"][0]["reason"], "FieldManagerConflict");
     assert_eq!(conflict["details"]["causes"][0]["field"], ".spec.replicas");
-    let forced = server.patch(&format!("{path}?fieldManager=other&force=true"), APPLY, &other).await.expect(200);
+    let forced =
+        server.patch(&format!("{path}?fieldManager=other&force=true"), APPLY, &other).await.expect(200);
     assert_eq!((&forced["spec"]["replicas"], &forced["metadata"]["generation"]), (&json!(5), &json!(2)));
     assert!(fields(&forced, "kubectl")["f:spec"].get("f:replicas").is_none());
     let mut dry = other.clone();
     dry["spec"]["replicas"] = json!(9);
-    let answer = server.patch(&format!("{path}?fieldManager=other&dryRun=All"), APPLY, &dry).await.expect(200);
+    let answer =
+        server.patch(&format!("{path}?fieldManager=other&dryRun=All"), APPLY, &dry).await.expect(200);
     assert_eq!(answer["spec"]["replicas"], 9);
     assert_eq!(server.get(&path).await.expect(200)["spec"]["replicas"], 5);
     // Without its only owner the field goes, and the default comes back.
@@ -94,7 +96,11 @@ async fn bodies_and_parameters_of_an_apply() {
         ("apiVersion: v1\nkind: Secret\n", 400, "invalid object type: /v1, Kind=Secret"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n", 400, "does not match the name on the URL"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: b}\n", 400, "namespace"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {managedFields: []}\n", 400, "metadata.managedFields must be nil"),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {managedFields: []}\n",
+            400,
+            "metadata.managedFields must be nil",
+        ),
         ("apiVersion: v1\nkind: ConfigMap\ndata: {k: 1}\n", 500, ".data.k: expected string"),
         ("apiVersion: v1\nkind: ConfigMap\nodd: 1\n", 500, ".odd: field not declared in schema"),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {uid: other}\n", 409, "Precondition failed: UID"),
@@ -109,7 +115,10 @@ async fn bodies_and_parameters_of_an_apply() {
     let mut config = config_map("none");
     config["metadata"]["uid"] = json!("u");
     let error = apply(&server, &absent, "x", &config).await.expect(409);
-    assert!(error["message"].as_str().unwrap().contains("uid mismatch: the provided object specified uid u"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("uid mismatch: the provided object specified uid u"),
+        "{error}"
+    );
     let nameless = json!({ "apiVersion": "v1", "kind": "ConfigMap" });
     apply(&server, &absent, "x", &nameless).await.expect(400);
     apply(&server, &format!("{PODS}/none/status"), "x", &pod("none")).await.expect(404);
@@ -126,10 +135,17 @@ async fn every_way_of_writing_has_its_owner() {
     let path = format!("{DEPLOYMENTS}/d");
     let patch = json!({ "metadata": { "labels": { "a": "b" } } });
     let labelled = server.patch(&named(&path, "labeller"), "merge", &patch).await.expect(200);
-    assert_eq!(fields(&labelled, "labeller"), json!({ "f:metadata": { "f:labels": { ".": {}, "f:a": {} } } }));
+    assert_eq!(
+        fields(&labelled, "labeller"),
+        json!({ "f:metadata": { "f:labels": { ".": {}, "f:a": {} } } })
+    );
     let status = json!({ "status": { "replicas": 1, "observedGeneration": 1 } });
-    let reported = server.patch(&named(&format!("{path}/status"), "controller"), "merge", &status).await.expect(200);
-    assert_eq!(fields(&reported, "controller"), json!({ "f:status": { "f:replicas": {}, "f:observedGeneration": {} } }));
+    let reported =
+        server.patch(&named(&format!("{path}/status"), "controller"), "merge", &status).await.expect(200);
+    assert_eq!(
+        fields(&reported, "controller"),
+        json!({ "f:status": { "f:replicas": {}, "f:observedGeneration": {} } })
+    );
     let scale = json!({ "spec": { "replicas": 4 } });
     server.patch(&named(&format!("{path}/scale"), "scaler"), "merge", &scale).await.expect(200);
     let mut all = server.get(&path).await.expect(200);
@@ -145,7 +161,8 @@ async fn every_way_of_writing_has_its_owner() {
     reset["metadata"]["managedFields"] = json!([]);
     let reset = server.put(&path, &reset).await.expect(200);
     assert_eq!(managers(&reset), [""; 0]);
-    let patched = server.patch(&path, "merge", &json!({ "metadata": { "labels": { "a": "c" } } })).await.expect(200);
+    let patched =
+        server.patch(&path, "merge", &json!({ "metadata": { "labels": { "a": "c" } } })).await.expect(200);
     assert_eq!(managers(&patched), [""; 0]);
     let long = format!("{path}?fieldManager={}", "x".repeat(129));
     server.patch(&long, "merge", &patch).await.expect(422);
@@ -164,10 +181,16 @@ async fn status_and_scale_can_be_applied() {
     assert_eq!(with["status"]["readyReplicas"], 1);
     assert!(with["spec"].get("paused").is_none());
     assert!(managers(&with).contains(&"controller Apply status".to_owned()));
-    assert_eq!(fields(&with, "controller"), json!({ "f:status": { "f:readyReplicas": {}, "f:replicas": {} } }));
+    assert_eq!(
+        fields(&with, "controller"),
+        json!({ "f:status": { "f:readyReplicas": {}, "f:replicas": {} } })
+    );
     let scale = |n: i64| json!({ "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": { "name": "d" }, "spec": { "replicas": n } });
     let conflict = apply(&server, &format!("{path}/scale"), "hpa", &scale(7)).await.expect(409);
-    assert!(conflict["message"].as_str().unwrap().contains("conflict with \"kubectl\": .spec.replicas"), "{conflict}");
+    assert!(
+        conflict["message"].as_str().unwrap().contains("conflict with \"kubectl\": .spec.replicas"),
+        "{conflict}"
+    );
     let forced = format!("{path}/scale?fieldManager=hpa&force=true");
     assert_eq!(server.patch(&forced, APPLY, &scale(7)).await.expect(200)["spec"]["replicas"], 7);
     let object = server.get(&path).await.expect(200);
@@ -191,7 +214,8 @@ async fn services_pods_and_volatile_kinds() {
     assert!(fields(&created, "kubectl")["f:spec"].get("f:clusterIP").is_none());
     assert_eq!(apply(&server, &format!("{services}/s"), "kubectl", &service).await.expect(200), created);
     let mut more = service.clone();
-    more["spec"]["ports"] = json!([{ "port": 80, "name": "a" }, { "port": 80, "protocol": "UDP", "name": "b" }]);
+    more["spec"]["ports"] =
+        json!([{ "port": 80, "name": "a" }, { "port": 80, "protocol": "UDP", "name": "b" }]);
     let both = apply(&server, &format!("{services}/s"), "kubectl", &more).await.expect(200);
     assert_eq!(both["spec"]["ports"].as_array().unwrap().len(), 2);
     assert_eq!(both["spec"]["clusterIP"], created["spec"]["clusterIP"]);
@@ -262,7 +286,8 @@ async fn the_typed_client_applies() {
     assert_eq!(entries[0].manager.as_deref(), Some("operator"));
     let clash = api.patch("c", &PatchParams::apply("other"), &Patch::Apply(config("2"))).await.unwrap_err();
     assert!(matches!(&clash, kube::Error::Api(status) if status.code == 409), "{clash}");
-    let forced = api.patch("c", &PatchParams::apply("other").force(), &Patch::Apply(config("2"))).await.unwrap();
+    let forced =
+        api.patch("c", &PatchParams::apply("other").force(), &Patch::Apply(config("2"))).await.unwrap();
     assert_eq!(forced.data.unwrap()["k"], "2");
 }
 
@@ -274,13 +299,15 @@ async fn objects_from_before_the_first_apply() {
     let mut reset = server.get(&path).await.expect(200);
     reset["metadata"]["managedFields"] = json!([{}]);
     server.put(&path, &reset).await.expect(200);
-    let config = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" }, "data": { "k": "w" } });
+    let config =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" }, "data": { "k": "w" } });
     let error = apply(&server, &path, "x", &config).await.expect(409);
     assert_eq!(
         error["message"],
         "Apply failed with 1 conflict: conflict with \"before-first-apply\" using v1: .data.k"
     );
-    let same = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" }, "data": { "k": "v" } });
+    let same =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" }, "data": { "k": "v" } });
     let shared = apply(&server, &path, "x", &same).await.expect(200);
     assert_eq!(managers(&shared), ["x Apply", "before-first-apply Update"]);
 }
@@ -303,4 +330,37 @@ async fn concurrent_appliers_all_arrive() {
     let object = server.get(&path).await.expect(200);
     assert_eq!(object["data"].as_object().unwrap().len(), 12);
     assert_eq!(managers(&object).len(), 12);
+}
+
+#[tokio::test]
+async fn kubectl_migrates_from_client_side_apply() {
+    let server = server().await;
+    let key = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut object = deployment("d");
+    object["metadata"]["annotations"] = json!({ key: deployment("d").to_string() });
+    let csa = format!("{DEPLOYMENTS}?fieldManager=kubectl-client-side-apply");
+    let created = server.post(&csa, &object).await.expect(201);
+    let path = format!("{DEPLOYMENTS}/d");
+    // What kubectl sends: the entry of client-side apply becomes one of server-side apply, at this very revision.
+    let mut entries = created["metadata"]["managedFields"].clone();
+    entries[0]["manager"] = json!("kubectl");
+    entries[0]["operation"] = json!("Apply");
+    let migration = json!([
+        { "op": "replace", "path": "/metadata/managedFields", "value": entries },
+        { "op": "replace", "path": "/metadata/resourceVersion", "value": created["metadata"]["resourceVersion"] },
+    ]);
+    let migrated =
+        server.patch(&format!("{path}?fieldManager=kubectl"), "json", &migration).await.expect(200);
+    assert_eq!(managers(&migrated), ["kubectl Apply"]);
+    assert_eq!(migrated["metadata"]["managedFields"][0]["time"], entries[0]["time"]);
+    assert_eq!(migrated["metadata"]["generation"], 1);
+    let stale = server.patch(&format!("{path}?fieldManager=kubectl"), "json", &migration).await;
+    assert_eq!(stale.code, 409, "{}", stale.text());
+    // The next apply removes what client-side apply owned and the configuration leaves out.
+    let mut config = deployment("d");
+    config["spec"]["template"]["spec"]["containers"][0]["image"] = json!("example:2");
+    let applied = apply(&server, &path, "kubectl", &config).await.expect(200);
+    assert_eq!(applied["spec"]["template"]["spec"]["containers"][0]["image"], "example:2");
+    assert!(applied["metadata"]["annotations"].get(key).is_none(), "{applied}");
+    assert_eq!(managers(&applied), ["kubectl Apply"]);
 }

@@ -21,10 +21,12 @@ fn definition(list_type: &Value) -> Value {
         } },
         "status": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
     } });
-    let version = |name: &str, storage: bool| json!({
-        "name": name, "served": true, "storage": storage, "schema": { "openAPIV3Schema": schema },
-        "subresources": { "status": {} },
-    });
+    let version = |name: &str, storage: bool| {
+        json!({
+            "name": name, "served": true, "storage": storage, "schema": { "openAPIV3Schema": schema },
+            "subresources": { "status": {} },
+        })
+    };
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": { "name": "things.example.com" },
@@ -52,10 +54,13 @@ fn thing(version: &str, spec: &Value) -> Value {
 fn list_types_of_a_definition() {
     let kinds = kinds(&keyed());
     let kind = &kinds[0];
-    let one = thing("v1", &json!({
-        "tags": ["a", "b"], "plain": ["x"], "whole": { "k": "v" },
-        "ends": [{ "host": "h", "note": "n" }], "free": { "deep": { "list": [1], "x": 1 } },
-    }));
+    let one = thing(
+        "v1",
+        &json!({
+            "tags": ["a", "b"], "plain": ["x"], "whole": { "k": "v" },
+            "ends": [{ "host": "h", "note": "n" }], "free": { "deep": { "list": [1], "x": 1 } },
+        }),
+    );
     let live = applied_by(kind, None, &one, "one", Force::No).unwrap();
     assert_eq!(
         fields(&live, "one"),
@@ -67,7 +72,8 @@ fn list_types_of_a_definition() {
             "f:free": { "f:deep": { ".": {}, "f:list": {}, "f:x": {} } },
         } })
     );
-    let two = thing("v1", &json!({ "tags": ["c"], "ends": [{ "host": "h", "port": 81 }], "free": { "y": 1 } }));
+    let two =
+        thing("v1", &json!({ "tags": ["c"], "ends": [{ "host": "h", "port": 81 }], "free": { "y": 1 } }));
     let both = apply(kind, &live, &two, "two").unwrap();
     assert_eq!(both["spec"]["tags"], json!(["a", "b", "c"]));
     assert_eq!(both["spec"]["ends"].as_array().unwrap().len(), 2);
@@ -98,7 +104,8 @@ fn a_list_that_became_atomic_is_owned_as_a_whole() {
 fn versions_differ_in_their_label_only() {
     let kinds = kinds(&keyed());
     let (v1, v2) = (&kinds[0], &kinds[1]);
-    let live = applied_by(v1, None, &thing("v1", &json!({ "size": 1, "tags": ["a"] })), "one", Force::No).unwrap();
+    let live =
+        applied_by(v1, None, &thing("v1", &json!({ "size": 1, "tags": ["a"] })), "one", Force::No).unwrap();
     let mut as_v2 = live;
     as_v2["apiVersion"] = json!("example.com/v2");
     let siblings = [v1.clone()];

@@ -61,7 +61,10 @@ fn updated(kind: &Kind, live: &Value, new: &Value, manager: &str, second: i64) -
 
 /// The field set of a manager, `null` when it has none.
 fn fields(object: &Value, manager: &str) -> Value {
-    entries(object).into_iter().find(|e| e["manager"] == manager).map_or(Value::Null, |e| e["fieldsV1"].clone())
+    entries(object)
+        .into_iter()
+        .find(|e| e["manager"] == manager)
+        .map_or(Value::Null, |e| e["fieldsV1"].clone())
 }
 
 fn entries(object: &Value) -> Vec<Value> {
@@ -173,7 +176,13 @@ fn a_field_of_somebody_else_is_a_conflict() {
 #[test]
 fn several_conflicts_are_listed_by_manager() {
     let kind = kind("", "configmaps");
-    let live = apply(&kind, &created(&kind, &config_map(&json!({ "x": "1", "y": "1" })), "z"), &config_map(&json!({ "w": "1" })), "b").unwrap();
+    let live = apply(
+        &kind,
+        &created(&kind, &config_map(&json!({ "x": "1", "y": "1" })), "z"),
+        &config_map(&json!({ "w": "1" })),
+        "b",
+    )
+    .unwrap();
     let error = apply(&kind, &live, &config_map(&json!({ "w": "2", "x": "2", "y": "2" })), "c").unwrap_err();
     assert_eq!(
         error.message,
@@ -184,7 +193,8 @@ fn several_conflicts_are_listed_by_manager() {
 #[test]
 fn what_is_not_applied_any_more_goes_unless_somebody_else_owns_it() {
     let kind = kind("", "configmaps");
-    let first = applied_by(&kind, None, &config_map(&json!({ "a": "1", "b": "1" })), "one", Force::No).unwrap();
+    let first =
+        applied_by(&kind, None, &config_map(&json!({ "a": "1", "b": "1" })), "one", Force::No).unwrap();
     let shared = apply(&kind, &first, &config_map(&json!({ "b": "1", "c": "1" })), "two").unwrap();
     assert_eq!(shared["data"], json!({ "a": "1", "b": "1", "c": "1" }));
     let less = apply(&kind, &shared, &config_map(&json!({})), "one").unwrap();
@@ -208,9 +218,11 @@ fn items_of_lists_and_sets_go_with_their_owner() {
     };
     let main = json!({ "name": "main", "image": "a:1", "ports": [{ "containerPort": 80 }, { "containerPort": 81 }] });
     let side = json!({ "name": "side", "image": "s:1" });
-    let first = applied_by(&kind, None, &with(json!([main, side]), json!(["a/x", "a/y"])), "one", Force::No).unwrap();
+    let first =
+        applied_by(&kind, None, &with(json!([main, side]), json!(["a/x", "a/y"])), "one", Force::No).unwrap();
     let port = r#"k:{"containerPort":80,"protocol":"TCP"}"#;
-    let main_fields = &fields(&first, "one")["f:spec"]["f:template"]["f:spec"]["f:containers"][r#"k:{"name":"main"}"#];
+    let main_fields =
+        &fields(&first, "one")["f:spec"]["f:template"]["f:spec"]["f:containers"][r#"k:{"name":"main"}"#];
     assert_eq!(main_fields["f:ports"][port], json!({ ".": {}, "f:containerPort": {} }));
     let side_only = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "finalizers": ["b/z"] },
@@ -231,16 +243,21 @@ fn items_of_lists_and_sets_go_with_their_owner() {
 #[test]
 fn atomic_parts_change_owner_as_a_whole() {
     let kind = kind("", "services");
-    let service = |selector: Value| json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "s" },
-        "spec": { "selector": selector, "ports": [{ "port": 80 }] },
-    });
+    let service = |selector: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": "s" },
+            "spec": { "selector": selector, "ports": [{ "port": 80 }] },
+        })
+    };
     let live = applied_by(&kind, None, &service(json!({ "a": "1" })), "one", Force::No).unwrap();
     let error = apply(&kind, &live, &service(json!({ "b": "1" })), "two").unwrap_err();
     assert!(error.message.ends_with("conflict with \"one\": .spec.selector"), "{}", error.message);
     let forced = applied_by(&kind, Some(&live), &service(json!({ "b": "1" })), "two", Force::Yes).unwrap();
     assert_eq!(forced["spec"]["selector"], json!({ "b": "1" }));
-    assert_eq!(fields(&forced, "one")["f:spec"]["f:ports"], json!({ r#"k:{"port":80,"protocol":"TCP"}"#: { ".": {}, "f:port": {} } }));
+    assert_eq!(
+        fields(&forced, "one")["f:spec"]["f:ports"],
+        json!({ r#"k:{"port":80,"protocol":"TCP"}"#: { ".": {}, "f:port": {} } })
+    );
 }
 
 #[test]
@@ -290,7 +307,11 @@ fn an_object_without_owners_gets_one_for_what_is_there() {
     let mut live = served(&kind, deployment(2));
     crate::meta::set(&mut live, "uid", "u");
     let error = apply(&kind, &live, &deployment(3), "kubectl").unwrap_err();
-    assert!(error.message.contains("\"before-first-apply\" using apps/v1: .spec.replicas"), "{}", error.message);
+    assert!(
+        error.message.contains("\"before-first-apply\" using apps/v1: .spec.replicas"),
+        "{}",
+        error.message
+    );
     let same = apply(&kind, &live, &deployment(2), "kubectl").unwrap();
     let managers: Vec<Value> = entries(&same).iter().map(|e| e["manager"].clone()).collect();
     assert_eq!(managers, ["kubectl", "before-first-apply"]);

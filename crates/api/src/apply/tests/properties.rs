@@ -14,40 +14,61 @@ fn labels() -> impl Strategy<Value = Value> {
 
 fn container() -> impl Strategy<Value = Value> {
     let port = (80..83_i64, any::<bool>()).prop_map(|(port, named)| {
-        if named { json!({ "containerPort": port, "name": "p", "protocol": "UDP" }) } else { json!({ "containerPort": port }) }
+        if named {
+            json!({ "containerPort": port, "name": "p", "protocol": "UDP" })
+        } else {
+            json!({ "containerPort": port })
+        }
     });
     let env = (small_text(), small_text()).prop_map(|(name, value)| json!({ "name": name, "value": value }));
-    (small_text(), small_text(), proptest::collection::vec(port, 0..3), proptest::collection::vec(env, 0..3), labels()).prop_map(
-        |(name, image, ports, env, limits)| {
+    (
+        small_text(),
+        small_text(),
+        proptest::collection::vec(port, 0..3),
+        proptest::collection::vec(env, 0..3),
+        labels(),
+    )
+        .prop_map(|(name, image, ports, env, limits)| {
             json!({
                 "name": name, "image": image, "ports": unique(ports, &["containerPort", "protocol"]),
                 "env": unique(env, &["name"]), "resources": { "limits": limits },
             })
-        },
-    )
+        })
 }
 
 /// The first of each key.
 fn unique(items: Vec<Value>, keys: &[&str]) -> Vec<Value> {
     let mut seen = std::collections::BTreeSet::new();
-    items.into_iter().filter(|item| seen.insert(keys.iter().map(|k| item[*k].to_string()).collect::<Vec<_>>())).collect()
+    items
+        .into_iter()
+        .filter(|item| seen.insert(keys.iter().map(|k| item[*k].to_string()).collect::<Vec<_>>()))
+        .collect()
 }
 
 fn pod_spec() -> impl Strategy<Value = Value> {
     let volumes = proptest::collection::vec(small_text(), 0..3);
-    (proptest::collection::vec(container(), 0..3), volumes, labels()).prop_map(|(containers, volumes, selector)| {
-        let volumes: Vec<Value> = volumes.into_iter().map(|name| json!({ "name": name, "emptyDir": {} })).collect();
-        json!({
-            "containers": unique(containers, &["name"]), "volumes": unique(volumes, &["name"]),
-            "nodeSelector": selector, "tolerations": [{ "key": "x" }],
-        })
-    })
+    (proptest::collection::vec(container(), 0..3), volumes, labels()).prop_map(
+        |(containers, volumes, selector)| {
+            let volumes: Vec<Value> =
+                volumes.into_iter().map(|name| json!({ "name": name, "emptyDir": {} })).collect();
+            json!({
+                "containers": unique(containers, &["name"]), "volumes": unique(volumes, &["name"]),
+                "nodeSelector": selector, "tolerations": [{ "key": "x" }],
+            })
+        },
+    )
 }
 
 /// Some of the members of an object, so that two configurations rarely name the same fields.
 fn part_of(object: Value, keep: u32) -> Value {
     let Value::Object(map) = object else { return object };
-    Value::Object(map.into_iter().enumerate().filter(|(n, _)| keep & (1 << (n % 8)) != 0).map(|(_, member)| member).collect())
+    Value::Object(
+        map.into_iter()
+            .enumerate()
+            .filter(|(n, _)| keep & (1 << (n % 8)) != 0)
+            .map(|(_, member)| member)
+            .collect(),
+    )
 }
 
 /// A kind and a configuration of it.
@@ -56,20 +77,24 @@ fn config() -> impl Strategy<Value = (usize, Value)> {
         .prop_map(|(labels, annotations, finalizers)| {
             json!({ "name": "x", "labels": labels, "annotations": annotations, "finalizers": finalizers })
         });
-    let deployment = (pod_spec(), labels(), 0..5_i64, any::<u32>()).prop_map(|(spec, labels, replicas, keep)| {
-        let whole = json!({
-            "replicas": replicas, "selector": { "matchLabels": labels },
-            "template": { "metadata": { "labels": labels }, "spec": part_of(spec, keep) },
+    let deployment =
+        (pod_spec(), labels(), 0..5_i64, any::<u32>()).prop_map(|(spec, labels, replicas, keep)| {
+            let whole = json!({
+                "replicas": replicas, "selector": { "matchLabels": labels },
+                "template": { "metadata": { "labels": labels }, "spec": part_of(spec, keep) },
+            });
+            ("apps/v1", "Deployment", part_of(whole, keep >> 8))
         });
-        ("apps/v1", "Deployment", part_of(whole, keep >> 8))
-    });
     let pod = (pod_spec(), any::<u32>()).prop_map(|(spec, keep)| ("v1", "Pod", part_of(spec, keep)));
-    let service = (proptest::collection::vec((80..83_i64, small_text()), 0..3), labels(), any::<u32>()).prop_map(
-        |(ports, selector, keep)| {
+    let service = (proptest::collection::vec((80..83_i64, small_text()), 0..3), labels(), any::<u32>())
+        .prop_map(|(ports, selector, keep)| {
             let ports = ports.into_iter().map(|(port, name)| json!({ "port": port, "name": name })).collect();
-            ("v1", "Service", part_of(json!({ "ports": unique(ports, &["port"]), "selector": selector }), keep))
-        },
-    );
+            (
+                "v1",
+                "Service",
+                part_of(json!({ "ports": unique(ports, &["port"]), "selector": selector }), keep),
+            )
+        });
     let spec = prop_oneof![
         deployment.prop_map(|found| (0, found)),
         pod.prop_map(|found| (1, found)),
@@ -90,7 +115,8 @@ fn kind_of(n: usize) -> Kind {
 
 /// Two configurations of one kind.
 fn pair() -> impl Strategy<Value = (usize, Value, Value)> {
-    (config(), config()).prop_filter_map("of one kind", |((a, first), (b, second))| (a == b).then_some((a, first, second)))
+    (config(), config())
+        .prop_filter_map("of one kind", |((a, first), (b, second))| (a == b).then_some((a, first, second)))
 }
 
 fn path_element() -> impl Strategy<Value = PathElement> {
@@ -104,7 +130,8 @@ fn path_element() -> impl Strategy<Value = PathElement> {
     };
     prop_oneof![
         ".{0,8}".prop_map(PathElement::Field),
-        proptest::collection::btree_map("[a-z]{1,4}", scalar(), 1..3).prop_map(|keys| PathElement::Key(keys.into_iter().collect())),
+        proptest::collection::btree_map("[a-z]{1,4}", scalar(), 1..3)
+            .prop_map(|keys| PathElement::Key(keys.into_iter().collect())),
         scalar().prop_map(PathElement::Value),
         any::<i64>().prop_map(PathElement::Index),
     ]
@@ -229,7 +256,9 @@ fn sorted(value: &Value) -> Value {
             items.sort_by_key(ToString::to_string);
             Value::Array(items)
         }
-        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect())
+        }
         other => other.clone(),
     }
 }

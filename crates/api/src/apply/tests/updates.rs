@@ -65,7 +65,8 @@ fn status_and_object_are_owned_apart() {
     let mut new = live.clone();
     new["spec"]["replicas"] = json!(9);
     new["status"] = json!({ "replicas": 2, "conditions": [{ "type": "Available", "status": "True" }] });
-    let status = Writer { manager: "controller", subresource: "status", reset: Reset::AllButStatus, now: at(3) };
+    let status =
+        Writer { manager: "controller", subresource: "status", reset: Reset::AllButStatus, now: at(3) };
     Tracker::new(&kind, &[], status).update(&live, &mut new);
     let entry = entries(&new).into_iter().find(|e| e["manager"] == "controller").unwrap();
     assert_eq!(entry["subresource"], "status");
@@ -98,7 +99,9 @@ fn entries_in_a_request() {
     let new = with(moved);
     assert_eq!(fields(&new, "kubectl"), json!({ "f:data": { "f:b": {} } }));
     assert_eq!(fields(&new, "one"), Value::Null);
-    for nonsense in [json!("x"), json!([{ "operation": "Guess" }]), json!([{ "manager": "x", "operation": "Apply" }])] {
+    for nonsense in
+        [json!("x"), json!([{ "operation": "Guess" }]), json!([{ "manager": "x", "operation": "Apply" }])]
+    {
         let new = with(nonsense);
         assert_eq!(fields(&new, "two"), json!({ "f:data": { "f:a": {} } }));
     }
