@@ -53,6 +53,9 @@ struct Inner {
 
 /// Compares two objects of a type.
 pub(super) fn compare(kind: TypeRef<'_>, old: &Value, new: &Value) -> Result<Changes, TypedError> {
+    if old == new {
+        return Ok(Changes::default());
+    }
     walk(kind, Some(old), Some(new)).map(|inner| inner.below)
 }
 
@@ -70,12 +73,8 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// The two values differ.
 fn walk(kind: TypeRef<'_>, old: Option<&Value>, new: Option<&Value>) -> Result<Inner, TypedError> {
-    if let (Some(old), Some(new)) = (old, new)
-        && old == new
-    {
-        return Ok(Inner::default());
-    }
     let atom = kind.atom();
     let (before, after) = (atom.shape_of(old), atom.shape_of(new));
     if new.is_none() {
@@ -183,6 +182,7 @@ fn walk_list(list: &ListShape<'_>, old: &[Value], new: &[Value]) -> Result<Chang
 /// The items of one element: usually one before and one after; duplicates are compared as one atomic value.
 fn walk_group(list: &ListShape<'_>, olds: &[&Value], news: &[&Value]) -> Result<Inner, TypedError> {
     match (olds, news) {
+        ([old], [new]) if old == new => Ok(Inner::default()),
         ([] | [_], [] | [_]) => walk(list.item, olds.first().copied(), news.first().copied()),
         ([_, _, ..], [_, _, ..]) => {
             let same = olds.len() == news.len() && olds.iter().zip(news).all(|(old, new)| same(old, new));

@@ -179,13 +179,14 @@ pub(super) struct Managers(pub(super) BTreeMap<ManagerId, Owned>);
 
 impl Managers {
     /// From `metadata.managedFields`.
-    pub(super) fn decode(entries: Option<&Value>, trust: Trust) -> Result<Self, ManagedFieldsError> {
+    pub(super) fn decode(entries: Option<Value>, trust: Trust) -> Result<Self, ManagedFieldsError> {
         let mut managers = Self::default();
         let entries = match entries {
             None | Some(Value::Null) => return Ok(managers),
-            Some(entries) => entries.as_array().ok_or(ManagedFieldsError::NotObjects)?,
+            Some(Value::Array(entries)) => entries,
+            Some(_) => return Err(ManagedFieldsError::NotObjects),
         };
-        for (index, entry) in entries.iter().enumerate() {
+        for (index, entry) in entries.into_iter().enumerate() {
             let (id, owned) = decode_entry(index, entry, trust)?;
             managers.0.insert(id, owned);
         }
@@ -263,40 +264,40 @@ fn text<'a>(entry: &'a Map<String, Value>, key: &str) -> &'a str {
     entry.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn decode_entry(index: usize, entry: &Value, trust: Trust) -> Result<(ManagerId, Owned), ManagedFieldsError> {
-    let entry = entry.as_object().ok_or(ManagedFieldsError::NotObjects)?;
-    let operation = match text(entry, "operation") {
+fn decode_entry(index: usize, entry: Value, trust: Trust) -> Result<(ManagerId, Owned), ManagedFieldsError> {
+    let Value::Object(mut entry) = entry else { return Err(ManagedFieldsError::NotObjects) };
+    let operation = match text(&entry, "operation") {
         "Apply" => Operation::Apply,
         "Update" => Operation::Update,
         _ => return Err(ManagedFieldsError::Operation),
     };
-    let api_version = text(entry, "apiVersion");
+    let api_version = text(&entry, "apiVersion").to_owned();
     if api_version.is_empty() {
         return Err(ManagedFieldsError::ApiVersion);
     }
-    match text(entry, "fieldsType") {
+    match text(&entry, "fieldsType") {
         "FieldsV1" => {}
         "" => return Err(ManagedFieldsError::NoFieldsType(index)),
         other => return Err(ManagedFieldsError::FieldsType(index, other.to_owned())),
     }
-    let time = match (text(entry, "time"), trust) {
+    let time = match (text(&entry, "time"), trust) {
         ("", _) => None,
         (time, Trust::Stored) => time.parse().ok(),
         (time, Trust::Given) => Some(time.parse().map_err(|_e| ManagedFieldsError::Time(index))?),
     };
-    let fields = entry.get("fieldsV1").filter(|fields| !fields.is_null()).cloned();
+    let fields = entry.remove("fieldsV1").filter(|fields| !fields.is_null());
     let fields = match (fields, trust) {
         (None, _) => Fields::Set(FieldSet::default()),
         (Some(fields), Trust::Stored) => Fields::Stored(fields),
         (Some(fields), Trust::Given) => Fields::Set(FieldSet::from_fields_v1(&fields)?),
     };
     let id = ManagerId {
-        name: text(entry, "manager").to_owned(),
+        name: text(&entry, "manager").to_owned(),
         operation,
-        api_version: if operation == Operation::Apply { String::new() } else { api_version.to_owned() },
-        subresource: text(entry, "subresource").to_owned(),
+        api_version: if operation == Operation::Apply { String::new() } else { api_version.clone() },
+        subresource: text(&entry, "subresource").to_owned(),
     };
-    Ok((id, Owned { api_version: api_version.to_owned(), time, fields }))
+    Ok((id, Owned { api_version, time, fields }))
 }
 
 fn encode_entry(id: ManagerId, owned: Owned) -> Value {

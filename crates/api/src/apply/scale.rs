@@ -51,11 +51,11 @@ pub fn apply_scale(
         return Err(ApiError::no_such_resource());
     };
     let (in_object, in_scale) = (path(pointer), path("/spec/replicas"));
-    let mut owners = Managers::decode(entries_of(live), Trust::Stored).unwrap_or_default();
+    let mut owners = Managers::decode(entries_of(live).cloned(), Trust::Stored).unwrap_or_default();
     let as_scale = translated(&mut owners, &in_object, &in_scale, &SCALE.api_version());
     put_entries(&mut scale, as_scale.encode());
     let mut applied = Tracker::of_gvk(&SCALE, writer).apply(Some(&scale), config, force)?;
-    let mut scaled = Managers::decode(entries_of(&applied), Trust::Stored).unwrap_or_default();
+    let mut scaled = Managers::decode(entries_of(&applied).cloned(), Trust::Stored).unwrap_or_default();
     let api_version = kind.api_version();
     let mut left = translated(&mut scaled, &in_scale, &in_object, &api_version);
     for (id, owned) in &mut owners.0 {

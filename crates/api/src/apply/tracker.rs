@@ -134,38 +134,46 @@ impl<'a> Tracker<'a> {
     pub fn update(&self, live: &Value, new: &mut Value) {
         let given = take_entries(new);
         let stored = entries_of(live);
-        let base = self.base(given, stored);
         let is_new = meta::uid(live).is_empty();
+        // Nearly every client sends back what is stored; then there is nothing to read and a copy is at hand.
+        let (base, copy) = if given.as_ref() == stored { (None, given) } else { (self.base(given), None) };
         let entries = match base {
             // Nobody was recorded yet: recording starts with a create or with the first apply.
             Some(managers) if managers.0.is_empty() && !is_new => None,
             None if stored.is_none() && !is_new => None,
-            base => self.recorded(base, live, new),
+            base => self.recorded(base, copy, live, new),
         };
         put_entries(new, entries);
     }
 
-    /// The entries to start from; `None` for those that are stored.
-    fn base(&self, given: Option<Value>, stored: Option<&Value>) -> Option<Managers> {
+    /// The entries to start from when the client sends others than the stored ones; `None` when those do not count.
+    fn base(&self, given: Option<Value>) -> Option<Managers> {
         if !self.writer.subresource.is_empty() {
             return None;
         }
-        let given = given.filter(|given| Some(given) != stored)?;
+        let given = given?;
         if is_reset(&given) {
             return Some(Managers::default());
         }
-        Managers::decode(Some(&given), Trust::Given).ok().filter(|managers| !managers.0.is_empty())
+        Managers::decode(Some(given), Trust::Given).ok().filter(|managers| !managers.0.is_empty())
     }
 
-    fn recorded(&self, base: Option<Managers>, live: &Value, new: &Value) -> Option<Value> {
+    /// `copy` is one of the stored entries, if there is one already.
+    fn recorded(
+        &self,
+        base: Option<Managers>,
+        copy: Option<Value>,
+        live: &Value,
+        new: &Value,
+    ) -> Option<Value> {
         let stored = || entries_of(live).cloned();
-        let Ok(changes) = self.changes(self.own.root, live, new) else { return stored() };
+        let Ok(changes) = self.changes(self.own.root, live, new) else { return copy.or_else(stored) };
         if changes.is_empty() && base.is_none() {
-            return stored();
+            return copy.or_else(stored);
         }
         let base = match base {
             Some(managers) => managers,
-            None => Managers::decode(entries_of(live), Trust::Stored).unwrap_or_default(),
+            None => Managers::decode(copy.or_else(stored), Trust::Stored).unwrap_or_default(),
         };
         match self.take_over(base, live, new, &changes) {
             Ok(managers) => managers.encode(),
@@ -287,9 +295,9 @@ impl<'a> Tracker<'a> {
                 other = self.changes_for(&owned.api_version, live, new)?;
                 &other
             };
-            owned.fields.subtract(&changes.modified);
-            owned.fields.subtract(&changes.added);
-            owned.fields.subtract(&changes.removed);
+            for set in [&changes.modified, &changes.added, &changes.removed] {
+                owned.fields.subtract(set);
+            }
         }
         Ok(managers)
     }
@@ -376,7 +384,7 @@ impl<'a> Tracker<'a> {
         config: &Value,
         force: Force,
     ) -> Result<Result<Value, Conflicts>, ApiError> {
-        let decoded = Managers::decode(entries_of(live), Trust::Stored);
+        let decoded = Managers::decode(entries_of(live).cloned(), Trust::Stored);
         let mut managers = decoded.map_err(|e| broken(&format!("failed to decode managed fields: {e}")))?;
         let mut live = live.clone();
         put_entries(&mut live, None);
