@@ -7,6 +7,7 @@
 //! through [`catalogue::Kind`]; errors are Kubernetes Status objects in Kubernetes' words.
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod catalogue;
 pub mod crd;
 pub mod cron;

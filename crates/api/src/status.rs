@@ -222,6 +222,12 @@ impl ApiError {
             "reason": self.reason,
             "code": self.code,
         });
+        // Failures without a name for programs leave the reason out.
+        if self.reason.is_empty()
+            && let Some(map) = status.as_object_mut()
+        {
+            map.remove("reason");
+        }
         if let Some(details) = &self.details {
             status["details"] = details.clone();
         }

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use http::Request;
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request};
 use kube::client::Body;
 use tower::service_fn;
 
@@ -15,7 +16,12 @@ use crate::dispatch::{App, handle};
 pub(crate) fn client(app: &Arc<App>, component: &str, end_of_streams: EndOfStreams) -> kube::Client {
     let app = app.clone();
     let caller = Caller { user: Some(User::component(component)), until: None, end_of_streams };
-    let service = service_fn(move |request: Request<Body>| {
+    let agent = HeaderValue::from_str(component).ok();
+    let service = service_fn(move |mut request: Request<Body>| {
+        // What the component writes is written in its name.
+        if let Some(agent) = &agent {
+            request.headers_mut().entry(USER_AGENT).or_insert_with(|| agent.clone());
+        }
         let answer = handle(app.clone(), caller.clone(), request);
         answer.map(Ok::<_, Infallible>).boxed()
     });

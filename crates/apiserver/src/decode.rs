@@ -58,6 +58,11 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Document, ApiError> {
 
 /// One YAML document, with limits against bombs.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
+    let value = yaml_value(bytes, serde_saphyr::DuplicateKeyPolicy::Error)?;
+    Ok(Document { value, problems: Vec::new() })
+}
+
+fn yaml_value(bytes: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> Result<Value, ApiError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: YAML_DEPTH,
@@ -65,10 +70,42 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
             max_events: YAML_EVENTS,
         },
         with_snippet: false,
+        duplicate_keys: duplicate_keys,
     };
-    let value = serde_saphyr::from_slice_with_options(bytes, options)
-        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))?;
-    Ok(Document { value, problems: Vec::new() })
+    serde_saphyr::from_slice_with_options(bytes, options)
+        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))
+}
+
+/// A configuration to apply: YAML, of which JSON is a part. Duplicate fields are an error only where `validation` is strict;
+/// otherwise the last one counts.
+pub(crate) fn apply_document(bytes: &[u8], validation: FieldValidation) -> Result<Document, ApiError> {
+    let undecodable = |why: String| ApiError::bad_request(format!("error decoding patch: {why}"));
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    let parsed = match first {
+        None => Ok(Document { value: Value::Null, problems: Vec::new() }),
+        // Flow style without quotes is YAML and not JSON.
+        Some(b'{') => json(bytes).or_else(|_not_json| yaml(bytes)),
+        Some(_) => yaml(bytes),
+    };
+    let document = match parsed {
+        Ok(document) => document,
+        Err(error) if validation == FieldValidation::Strict => return Err(undecodable(error.message)),
+        Err(error) => {
+            let value = yaml_value(bytes, serde_saphyr::DuplicateKeyPolicy::LastWins)
+                .map_err(|error| undecodable(error.message))?;
+            Document { value, problems: vec![error.message] }
+        }
+    };
+    if schema::too_deep(&document.value) {
+        return Err(undecodable(format!("nested deeper than {} levels", schema::MAX_JSON_DEPTH)));
+    }
+    match document.value {
+        Value::Object(_) => Ok(document),
+        Value::Null => Ok(Document { value: serde_json::json!({}), problems: document.problems }),
+        _ => Err(undecodable(
+            "json: cannot unmarshal into Go value of type map[string]interface {}".to_owned(),
+        )),
+    }
 }
 
 fn protobuf_document(bytes: &[u8]) -> Result<Document, ApiError> {
@@ -131,8 +168,6 @@ pub(crate) fn shape(
     }
     problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     if let Some(metadata) = meta::metadata_mut(object) {
-        // Field ownership is not tracked yet; claims about it from outside would be lies.
-        metadata.remove("managedFields");
         metadata.remove("selfLink");
     }
     kind.decode(object)?;

@@ -133,7 +133,14 @@ where
     authorize(&app.registry, &user, &Asked::Resource(asked))?;
     query.refuse_unknown()?;
     labels.verb = verb.as_str();
-    let operation = Operation::new(app, path, verb, query, &parts.headers, (user.clone(), end_of_streams))?;
+    // An apply may turn out to create the object.
+    let create_denied = (verb == Verb::Patch).then(|| {
+        let create = Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path, None) };
+        authorize(&app.registry, &user, &Asked::Resource(create)).err()
+    });
+    let mut operation =
+        Operation::new(app, path, verb, query, &parts.headers, (user.clone(), end_of_streams))?;
+    operation.create_denied = create_denied.flatten();
     operation.place.kind.plural().clone_into(&mut labels.resource);
     let body = read_body(parts, body).await?;
     acting_as(user, operation.run(body)).await

@@ -21,7 +21,7 @@
 //! Invariants: no handler per kind; a custom kind takes the same path as a built-in one; an object is encoded once, when it
 //! is written, and its bytes are shared by get, list and every watch; a parameter that is not understood is an error.
 //!
-//! Deliberately absent: server-side apply, admission webhooks, exec and port-forward, aggregation.
+//! Deliberately absent: admission webhooks, exec and port-forward, aggregation.
 #![forbid(unsafe_code)]
 
 mod apiservices;

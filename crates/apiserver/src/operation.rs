@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use konzert_api::apply::Force;
 use konzert_api::catalogue::ActsOn;
 use konzert_api::table::IncludeObject;
-use konzert_api::{ApiError, StorageClass, Subresource, meta};
+use konzert_api::{ApiError, FieldError, StorageClass, Subresource, meta};
 use konzert_store::{Compacted, Revision};
 
 use crate::auth::{EndOfStreams, User};
@@ -15,9 +16,9 @@ use crate::decode::RawBody;
 use crate::dispatch::App;
 use crate::error::{Failure, revision_gone};
 use crate::negotiate::{Shape, require_json, shape};
-use crate::options::{ListOptions, LogOptions, Query, WriteOptions};
+use crate::options::{ListOptions, LogOptions, Query, WriteOptions, options_invalid};
 use crate::present::Presenter;
-use crate::registry::{DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
+use crate::registry::{ApplyOptions, DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
 use crate::request::{ResourcePath, Verb, method_not_allowed};
 use crate::respond::{self, Answer};
 use crate::reviews;
@@ -33,6 +34,8 @@ pub(crate) struct Operation<'a> {
     headers: &'a HeaderMap,
     user: User,
     end_of_streams: EndOfStreams,
+    /// Why the caller may not create what this patch would create.
+    pub(crate) create_denied: Option<ApiError>,
 }
 
 impl<'a> Operation<'a> {
@@ -61,7 +64,8 @@ impl<'a> Operation<'a> {
                     .ok_or_else(ApiError::no_such_resource)?,
             ),
         };
-        Ok(Self { app, place, name: path.name, subresource, verb, query, headers, user, end_of_streams })
+        let (name, create_denied) = (path.name, None);
+        Ok(Self { app, place, name, subresource, verb, query, headers, user, end_of_streams, create_denied })
     }
 
     fn registry(&self) -> &Registry {
@@ -171,8 +175,13 @@ impl<'a> Operation<'a> {
                 let written = registry.update_scale(&self.place, self.name(), &body, options).await?;
                 Ok(Self::plain(StatusCode::OK, written))
             }
+            (Subresource::Scale, Verb::Patch) if is_apply(&body) => {
+                let options = self.apply_options()?;
+                let written = registry.apply_scale(&self.place, self.name(), &body, &options).await?;
+                Ok(Self::plain(StatusCode::OK, written))
+            }
             (Subresource::Scale, Verb::Patch) => {
-                let options = self.patch_options(&body)?;
+                let options = self.patch_options()?;
                 let written = registry.patch_scale(&self.place, self.name(), &body, options).await?;
                 Ok(Self::plain(StatusCode::OK, written))
             }
@@ -208,14 +217,26 @@ impl<'a> Operation<'a> {
     }
 
     fn write_options(&self, kind: &'static str) -> Result<WriteOptions, ApiError> {
-        WriteOptions::parse(&self.query, kind)
+        WriteOptions::parse(&self.query, kind).map(|options| options.or_agent(self.headers))
     }
 
-    fn patch_options(&self, body: &RawBody) -> Result<WriteOptions, ApiError> {
-        if !is_apply(body) && self.query.optional_flag("force")?.is_some() {
-            return Err(ApiError::bad_request("force may only be set for server-side apply"));
+    fn patch_options(&self) -> Result<WriteOptions, ApiError> {
+        if self.query.optional_flag("force")?.is_some() {
+            let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
+            return Err(options_invalid("PatchOptions", error));
         }
         self.write_options("PatchOptions")
+    }
+
+    /// An apply has to say who applies; the user agent is not enough.
+    fn apply_options(&self) -> Result<ApplyOptions, ApiError> {
+        let write = WriteOptions::parse(&self.query, "PatchOptions")?;
+        if write.manager.is_empty() {
+            let error = FieldError::required("fieldManager", "is required for apply patch");
+            return Err(options_invalid("PatchOptions", error));
+        }
+        let force = if self.query.flag("force")? { Force::Yes } else { Force::No };
+        Ok(ApplyOptions { write, force, create_denied: self.create_denied.clone() })
     }
 
     fn get(&self) -> Result<Answer, Failure> {
@@ -263,7 +284,13 @@ impl<'a> Operation<'a> {
     }
 
     async fn patch(&self, body: &RawBody, mode: Mode) -> Result<Answer, Failure> {
-        let options = self.patch_options(body)?;
+        if is_apply(body) {
+            let options = self.apply_options()?;
+            let applied = self.registry().apply(&self.place, self.name(), body, mode, &options).await?;
+            let code = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
+            return Ok(self.written(code, &applied.written)?);
+        }
+        let options = self.patch_options()?;
         let written = self.registry().patch(&self.place, self.name(), body, mode, options).await?;
         Ok(self.written(StatusCode::OK, &written)?)
     }

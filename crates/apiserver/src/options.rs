@@ -6,21 +6,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use jiff::Timestamp;
+use konzert_api::apply::{manager_of_user_agent, validate_manager_name};
 use konzert_api::{ApiError, FieldError, GroupKind};
 
 use crate::request::{PlusSign, percent_decode};
 
 const MAX_QUERY_BYTES: usize = 64 * 1024;
 
-/// Known parameters that change nothing here: formatting and attribution.
-const HARMLESS: &[&str] = &["pretty", "timeout", "fieldManager", "insecureSkipTLSVerifyBackend"];
+/// Known parameters that change nothing here: formatting.
+const HARMLESS: &[&str] = &["pretty", "timeout", "insecureSkipTLSVerifyBackend"];
 /// Known parameters that mean something; every other one is refused.
 const MEANINGFUL: &[&str] = &[
     "allowWatchBookmarks",
     "container",
     "continue",
     "dryRun",
+    "fieldManager",
     "fieldSelector",
     "fieldValidation",
     "follow",
@@ -125,8 +129,10 @@ pub(crate) enum FieldValidation {
 }
 
 /// Options of create, update and patch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct WriteOptions {
+    /// Who owns what is written; empty when nobody said so.
+    pub(crate) manager: String,
     pub(crate) dry_run: bool,
     pub(crate) field_validation: FieldValidation,
 }
@@ -144,7 +150,21 @@ impl WriteOptions {
                 return Err(options_invalid(kind, error));
             }
         };
-        Ok(Self { dry_run: dry_run(query.texts("dryRun"), kind)?, field_validation })
+        let manager = query.text("fieldManager").unwrap_or_default().to_owned();
+        let errors = validate_manager_name("fieldManager", &manager);
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(&GroupKind::new("meta.k8s.io", kind), "", errors));
+        }
+        Ok(Self { manager, dry_run: dry_run(query.texts("dryRun"), kind)?, field_validation })
+    }
+
+    /// Without a `fieldManager` the user agent says who writes.
+    pub(crate) fn or_agent(mut self, headers: &HeaderMap) -> Self {
+        if self.manager.is_empty() {
+            let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+            self.manager = manager_of_user_agent(agent);
+        }
+        self
     }
 }
 
@@ -160,7 +180,7 @@ pub(crate) fn dry_run(values: &[String], kind: &'static str) -> Result<bool, Api
     }
 }
 
-fn options_invalid(kind: &'static str, error: FieldError) -> ApiError {
+pub(crate) fn options_invalid(kind: &'static str, error: FieldError) -> ApiError {
     ApiError::invalid(&GroupKind::new("meta.k8s.io", kind), "", vec![error])
 }
 
@@ -404,13 +424,19 @@ mod tests {
 
     #[test]
     fn write_options() {
-        let parse = |raw| WriteOptions::parse(&Query::parse(Some(raw)).unwrap(), "CreateOptions");
+        let parse = |raw: &str| WriteOptions::parse(&Query::parse(Some(raw)).unwrap(), "CreateOptions");
         assert!(parse("dryRun=All").unwrap().dry_run);
         assert!(!parse("dryRun=").unwrap().dry_run);
         assert_eq!(parse("dryRun=Server").unwrap_err().code, 422);
         assert_eq!(parse("fieldValidation=Strict").unwrap().field_validation, FieldValidation::Strict);
         assert_eq!(parse("").unwrap().field_validation, FieldValidation::Warn);
         assert_eq!(parse("fieldValidation=x").unwrap_err().code, 422);
+        assert_eq!(parse("fieldManager=me").unwrap().manager, "me");
+        assert_eq!(parse(&format!("fieldManager={}", "x".repeat(129))).unwrap_err().code, 422);
+        assert_eq!(parse("fieldManager=a%07").unwrap_err().code, 422);
+        let agent = |agent: &str| HeaderMap::from_iter([(USER_AGENT, agent.parse().unwrap())]);
+        assert_eq!(parse("").unwrap().or_agent(&agent("kubectl/v1 (x)")).manager, "kubectl");
+        assert_eq!(parse("fieldManager=me").unwrap().or_agent(&agent("kubectl/v1")).manager, "me");
     }
 
     #[test]

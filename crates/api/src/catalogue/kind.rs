@@ -404,6 +404,11 @@ impl Kind {
         scale::read(self, object)
     }
 
+    /// Where the wished number of replicas is, as a JSON pointer; `None` when the kind has no scale.
+    pub fn replicas_pointer(&self) -> Option<&str> {
+        scale::replicas_pointer(self)
+    }
+
     /// Sets the wished number of replicas from a `Scale`. `false` when the kind has no scale.
     #[must_use]
     pub fn set_replicas(&self, object: &mut Value, replicas: i64) -> bool {

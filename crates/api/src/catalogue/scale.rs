@@ -33,6 +33,11 @@ fn pointers(kind: &Kind) -> Option<Pointers<'_>> {
     }
 }
 
+/// Where the wished number of replicas is, as a JSON pointer.
+pub(super) fn replicas_pointer(kind: &Kind) -> Option<&str> {
+    pointers(kind).map(|at| at.spec)
+}
+
 /// A Scale carries just enough metadata to be written back with a precondition.
 fn metadata_of(object: &Value) -> Map<String, Value> {
     ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]

@@ -10,6 +10,7 @@ use crate::catalogue::{Scope, Subresource};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const ANSWERS: &[&str] = &["application/json"];
 const OBJECTS: &[&str] = &["application/json", "application/vnd.kubernetes.protobuf"];
@@ -154,7 +155,7 @@ fn patch(target: Target<'_>) -> Value {
         "boolean",
         "take over fields that other managers own; for apply patches only",
     ));
-    let mut types = vec![JSON_PATCH, MERGE_PATCH];
+    let mut types = vec![JSON_PATCH, MERGE_PATCH, APPLY_PATCH];
     if !target.custom {
         types.push(STRATEGIC_PATCH);
     }

@@ -140,7 +140,10 @@ fn kubectl_finds_patch_types_and_server_side_validation() {
     let expected = json!({ "group": "apps", "version": "v1", "kind": "Deployment" });
     assert_eq!(deployment["x-kubernetes-group-version-kind"], expected);
     let campaign = patch(&custom(), "/apis/konzert.dev/v1alpha1/patchcampaigns/{name}");
-    assert_eq!(types(&campaign), ["application/json-patch+json", "application/merge-patch+json"]);
+    assert_eq!(
+        types(&campaign),
+        ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"]
+    );
     for operation in [deployment, campaign] {
         let names: Vec<&str> =
             operation["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();

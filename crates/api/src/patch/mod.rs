@@ -1,7 +1,7 @@
 //! The three patches of Kubernetes on JSON objects: JSON patch, merge patch, strategic merge patch.
 //!
 //! Pure functions; whether the result is valid, and which fields a client may change, is decided elsewhere.
-//! Server-side apply is not here.
+//! Server-side apply is in [`crate::apply`].
 
 mod order;
 mod strategic;

@@ -6,7 +6,8 @@ use konzert_store::{Expect, Revision};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Place, Registry, Written, now};
+use super::owners::Author;
+use super::{Mode, Place, Registry, Written, now};
 use crate::decode::{RawBody, shape};
 use crate::encode::stamp;
 use crate::hooks::{Hooks, Write};
@@ -27,11 +28,12 @@ impl Registry {
         let mut object = document.value;
         let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
         warnings.extend(place.kind.warnings(&object, None));
+        self.track_new(place, &Author::new(&options.manager, Mode::Whole), &mut object)?;
         let bytes = self.create_object(place, object, options.dry_run).await?;
         Ok(Written { bytes, warnings })
     }
 
-    /// Creates an object that is shaped already.
+    /// Creates an object that is shaped already and says who owns its fields.
     pub(crate) async fn create_object(
         &self,
         place: &Place,
@@ -106,6 +108,7 @@ impl Registry {
         if let Some(entry) = self.store.get(&place.key(&name)) {
             return Ok(entry.modified);
         }
+        self.track_new(place, &Author::server(), &mut object)?;
         match self.create_object(place, object, false).await {
             Err(error) if error.reason != "AlreadyExists" => Err(error),
             _ => self.entry(place, &name).map(|entry| entry.modified),

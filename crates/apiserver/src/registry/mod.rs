@@ -14,12 +14,14 @@
 //!
 //! Invariants: no handler per kind; nothing is written that changes nothing; what is answered is what is stored.
 
+mod apply;
 mod create;
 mod delete;
 mod eviction;
 mod filter;
 mod list;
 mod log;
+mod owners;
 mod patch;
 mod place;
 mod subresource;
@@ -35,6 +37,7 @@ use konzert_store::{Change, Durability, Entry, Expect, Revision, Store, Write, W
 use parking_lot::RwLock;
 use serde_json::Value;
 
+pub(crate) use self::apply::ApplyOptions;
 pub(crate) use self::delete::{DeleteOptions, Propagation};
 pub(crate) use self::filter::Filter;
 pub(crate) use self::list::ListAnswer;

@@ -1,8 +1,11 @@
-//! Patch: JSON, merge and strategic merge patches, applied to the current object in the update loop.
+//! Patch: JSON, merge and strategic merge patches, applied to the current object in the update loop. Server-side apply has
+//! its own way, [`super::apply`].
 
 use konzert_api::{ApiError, Kind, patch};
 use serde_json::Value;
 
+use super::owners::{Author, Owners};
+use super::update::Change;
 use super::{Mode, Place, Registry, Written};
 use crate::decode::{Document, RawBody, json, shape};
 use crate::options::WriteOptions;
@@ -32,9 +35,9 @@ impl PatchBody {
     /// Decodes by content type. Returns what is odd about the text, too.
     pub(crate) fn parse(kind: &Kind, body: &RawBody) -> Result<(Self, Vec<String>), ApiError> {
         let accepted: &[&str] = if kind.is_custom() {
-            &[JSON_PATCH, MERGE_PATCH]
+            &[JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
         } else {
-            &[JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH]
+            &[JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH]
         };
         let refused = || Err(ApiError::unsupported_media_type(accepted));
         match body.content_type.as_str() {
@@ -42,14 +45,6 @@ impl PatchBody {
             MERGE_PATCH => merge_document(body).map(|d| (Self::Merge(d.value), d.problems)),
             STRATEGIC_PATCH if kind.is_custom() => refused(),
             STRATEGIC_PATCH => merge_document(body).map(|d| (Self::Strategic(d.value), d.problems)),
-            APPLY_PATCH => {
-                let mut error = ApiError::unsupported_media_type(accepted);
-                error.message = format!(
-                    "server-side apply ({APPLY_PATCH}) is not served yet; patch types that are: {}",
-                    accepted.join(", ")
-                );
-                Err(error)
-            }
             _ => refused(),
         }
     }
@@ -90,7 +85,9 @@ impl Registry {
             warnings.extend(mode.advice(&place.kind, &patched, current));
             Ok(patched)
         };
-        let bytes = self.modify(place, name, mode, options.dry_run, make).await?;
+        let author = Author::new(&options.manager, mode);
+        let change = Change { mode, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
+        let bytes = self.modify_as(place, name, change, make).await?;
         Ok(Written { bytes, warnings })
     }
 }

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use konzert_api::{ApiError, FieldError, GroupKind, meta};
 use serde_json::{Value, json};
 
+use super::owners::{Author, Owners};
+use super::update::Change;
 use super::{Mode, PatchBody, Place, Registry, Written, now};
 use crate::decode::{Document, RawBody, expect_kind};
 use crate::encode::decode;
@@ -29,7 +31,7 @@ impl Registry {
         let warnings = strictness(&document, options.field_validation)?;
         let mut scale = document.value;
         expect_kind(&mut scale, "autoscaling/v1", "Scale")?;
-        let bytes = self.rescale(place, name, options.dry_run, |_| Ok(scale.clone())).await?;
+        let bytes = self.rescale(place, name, &options, |_| Ok(scale.clone())).await?;
         Ok(Written { bytes, warnings })
     }
 
@@ -49,7 +51,7 @@ impl Registry {
         let document = Document { value: Value::Null, problems };
         let warnings = strictness(&document, options.field_validation)?;
         let make = |scale: &Value| patch.apply(&place.kind, scale);
-        let bytes = self.rescale(place, name, options.dry_run, make).await?;
+        let bytes = self.rescale(place, name, &options, make).await?;
         Ok(Written { bytes, warnings })
     }
 
@@ -57,24 +59,16 @@ impl Registry {
         &self,
         place: &Place,
         name: &str,
-        dry_run: bool,
+        options: &WriteOptions,
         mut make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
     ) -> Result<Bytes, ApiError> {
         let wished = |current: &Value| {
             let scale = make(&scale_of(place, current)?)?;
-            let replicas = wished_replicas(name, &scale)?;
-            let mut next = current.clone();
-            if !place.kind.set_replicas(&mut next, replicas) {
-                return Err(ApiError::no_such_resource());
-            }
-            // The revision and uid that the Scale names are the preconditions of the update.
-            for key in ["resourceVersion", "uid"] {
-                let given = scale.pointer(&format!("/metadata/{key}")).and_then(Value::as_str);
-                meta::set(&mut next, key, given.unwrap_or_default());
-            }
-            Ok(next)
+            replicas_set(place, name, current, &scale)
         };
-        let written = self.modify(place, name, Mode::Whole, dry_run, wished).await?;
+        let author = Author::of_scale(&options.manager);
+        let change = Change { mode: Mode::Whole, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
+        let written = self.modify_as(place, name, change, wished).await?;
         to_bytes(&scale_of(place, &decode(&written)?)?)
     }
 
@@ -118,7 +112,27 @@ fn strictness(document: &Document, validation: FieldValidation) -> Result<Vec<St
     }
 }
 
-fn scale_of(place: &Place, object: &Value) -> Result<Value, ApiError> {
+/// The object with the replicas that a Scale wishes.
+pub(super) fn replicas_set(
+    place: &Place,
+    name: &str,
+    current: &Value,
+    scale: &Value,
+) -> Result<Value, ApiError> {
+    let replicas = wished_replicas(name, scale)?;
+    let mut next = current.clone();
+    if !place.kind.set_replicas(&mut next, replicas) {
+        return Err(ApiError::no_such_resource());
+    }
+    // The revision and uid that the Scale names are the preconditions of the update.
+    for key in ["resourceVersion", "uid"] {
+        let given = scale.pointer(&format!("/metadata/{key}")).and_then(Value::as_str);
+        meta::set(&mut next, key, given.unwrap_or_default());
+    }
+    Ok(next)
+}
+
+pub(super) fn scale_of(place: &Place, object: &Value) -> Result<Value, ApiError> {
     place.kind.scale_of(object).ok_or_else(ApiError::no_such_resource)
 }
 

@@ -7,11 +7,12 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use konzert_api::crd::Changed;
-use konzert_api::{ApiError, FieldError, Kind, Subresource, meta};
+use konzert_api::{ApiError, FieldError, Kind, Subresource, apply, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
 
 use super::create::{as_if_stored, settle_namespace};
+use super::owners::{Author, Owners};
 use super::{MAX_ATTEMPTS, Place, Registry, Written, now};
 use crate::decode::{RawBody, shape};
 use crate::hooks::{Hooks, Write};
@@ -61,25 +62,39 @@ impl Registry {
             advice = mode.advice(&place.kind, &object, current);
             Ok(object.clone())
         };
-        let bytes = self.modify(place, name, mode, options.dry_run, make).await?;
+        let author = Author::new(&options.manager, mode);
+        let change = Change { mode, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
+        let bytes = self.modify_as(place, name, change, make).await?;
         warnings.append(&mut advice);
         Ok(Written { bytes, warnings })
     }
 
-    /// The loop. `make` turns the current object into the wished one; it may run several times.
+    /// A write of the server itself, which changes no owners. See [`Self::modify_as`].
     pub(crate) async fn modify(
         &self,
         place: &Place,
         name: &str,
         mode: Mode,
         dry_run: bool,
+        make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
+    ) -> Result<Bytes, ApiError> {
+        self.modify_as(place, name, Change { mode, dry_run, owners: Owners::Kept }, make).await
+    }
+
+    /// The loop. `make` turns the current object into the wished one; it may run several times.
+    pub(crate) async fn modify_as(
+        &self,
+        place: &Place,
+        name: &str,
+        change: Change<'_>,
         mut make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
     ) -> Result<Bytes, ApiError> {
         for _ in 0..MAX_ATTEMPTS {
             let entry = self.entry(place, name)?;
             let current = place.read(&entry.value)?;
             let wished = make(&current)?;
-            let step = Step { registry: self, place, name, mode, now: now() };
+            let Change { mode, dry_run, owners } = change;
+            let step = Step { registry: self, place, name, mode, owners, now: now() };
             if let Some(bytes) = step.attempt(&entry, &current, wished, dry_run).await? {
                 return Ok(bytes);
             }
@@ -88,12 +103,21 @@ impl Registry {
     }
 }
 
+/// What an update may change, whether it is written, and who owns what then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) dry_run: bool,
+    pub(crate) owners: Owners<'a>,
+}
+
 /// One turn of the loop.
 struct Step<'a> {
     registry: &'a Registry,
     place: &'a Place,
     name: &'a str,
     mode: Mode,
+    owners: Owners<'a>,
     now: Timestamp,
 }
 
@@ -108,12 +132,14 @@ impl Step<'_> {
     ) -> Result<Option<Bytes>, ApiError> {
         self.check_identity(current, &next)?;
         settle_namespace(self.place, &mut next)?;
+        self.settle_owners(current, &mut next)?;
         self.prepare(current, &mut next);
         self.admit_update(current, &next)?;
         self.validate(current, &next)?;
         let write = Write { registry: self.registry, place: self.place, name: self.name, now: self.now };
         let hooks = &self.registry.hooks;
         let reservation = hooks.before_update(&write, current, &mut next, self.mode)?;
+        apply::keep_times(current, &mut next);
         if next == *current {
             return self.place.present(&entry.value).map(Some);
         }
@@ -157,7 +183,20 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Says who owns the fields of the next object, before the server changes it.
+    fn settle_owners(&self, current: &Value, next: &mut Value) -> Result<(), ApiError> {
+        match self.owners {
+            Owners::Tracked(author) => self.registry.track(self.place, author, current, next),
+            Owners::Made => Ok(()),
+            Owners::Kept => {
+                set_owners(next, owners_of(current));
+                Ok(())
+            }
+        }
+    }
+
     fn prepare(&self, current: &Value, next: &mut Value) {
+        let owners = owners_of(next);
         match self.mode {
             Mode::Whole => {
                 self.place.kind.prepare_update(current, next);
@@ -180,6 +219,7 @@ impl Step<'_> {
             }
             Mode::Internal => {}
         }
+        set_owners(next, owners);
         // The revision is checked; from here on both objects carry the same one.
         meta::set(next, "resourceVersion", meta::resource_version(current));
     }
@@ -230,5 +270,19 @@ impl Step<'_> {
             && grace.unwrap_or(0) == 0
             && meta::finalizers(next).is_empty()
             && !Hooks::holds(self.place, next)
+    }
+}
+
+fn owners_of(object: &Value) -> Option<Value> {
+    object.pointer("/metadata/managedFields").cloned()
+}
+
+/// Sets or removes `metadata.managedFields`.
+pub(super) fn set_owners(object: &mut Value, owners: Option<Value>) {
+    match owners {
+        Some(owners) => meta::set(object, "managedFields", owners),
+        None => {
+            meta::metadata_mut(object).map(|metadata| metadata.remove("managedFields"));
+        }
     }
 }

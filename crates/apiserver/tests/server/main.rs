@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "this is all test code; a panic is the report")]
 
 mod access;
+mod apply;
 mod classes;
 mod crud;
 mod custom;
