@@ -183,11 +183,11 @@ impl Kind {
         }
     }
 
-    /// Fills in what was left out, after `null` members were removed. Idempotent.
+    /// Fills in what was left out, after `null`s became absent or zero. Idempotent.
     pub fn default(&self, object: &mut Value) {
         match self {
             Self::Builtin(row) => {
-                meta::strip_nulls(object);
+                crate::schema::settle_nulls(&row.gvk, object);
                 (row.default_fn)(object);
             }
             Self::Custom(custom) => custom.default(object),

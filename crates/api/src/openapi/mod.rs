@@ -10,6 +10,7 @@ mod paths;
 mod schemas;
 #[cfg(test)]
 mod tests;
+pub(crate) mod types;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};

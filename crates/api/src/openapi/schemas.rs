@@ -1,12 +1,9 @@
 //! The schemas of a document: types and descriptions from k8s-openapi, merge rules from the schema table, custom kinds
 //! from their own definitions.
 
-use k8s_openapi::api::{apps, autoscaling, batch, coordination, core, discovery, policy};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
-use k8s_openapi::apimachinery::pkg::apis::meta;
-use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::types::{generate, generator};
 use super::{
     BINDING, DELETE_OPTIONS, EVICTION, LIST_META, OBJECT_META, OpenApiKind, SCALE, STATUS, gvk_value,
     reference, schema_name,
@@ -53,49 +50,6 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
     all.append(&mut lists);
     all.append(&mut custom);
     Value::Object(all)
-}
-
-fn generator() -> SchemaGenerator {
-    let mut settings = SchemaSettings::openapi3();
-    settings.transforms.clear();
-    settings.meta_schema = None;
-    SchemaGenerator::new(settings)
-}
-
-/// Adds a type and all that it refers to. One line per kind.
-fn generate(generator: &mut SchemaGenerator, name: &str) {
-    macro_rules! types {
-        ($($name:literal => $type:ty,)*) => {
-            match name {
-                $($name => drop(generator.subschema_for::<$type>()),)*
-                _ => {}
-            }
-        };
-    }
-    types! {
-        "io.k8s.api.apps.v1.Deployment" => apps::v1::Deployment,
-        "io.k8s.api.apps.v1.ReplicaSet" => apps::v1::ReplicaSet,
-        "io.k8s.api.autoscaling.v1.Scale" => autoscaling::v1::Scale,
-        "io.k8s.api.batch.v1.Job" => batch::v1::Job,
-        "io.k8s.api.coordination.v1.Lease" => coordination::v1::Lease,
-        "io.k8s.api.core.v1.Binding" => core::v1::Binding,
-        "io.k8s.api.core.v1.ConfigMap" => core::v1::ConfigMap,
-        "io.k8s.api.core.v1.Event" => core::v1::Event,
-        "io.k8s.api.core.v1.Namespace" => core::v1::Namespace,
-        "io.k8s.api.core.v1.Node" => core::v1::Node,
-        "io.k8s.api.core.v1.Pod" => core::v1::Pod,
-        "io.k8s.api.core.v1.Secret" => core::v1::Secret,
-        "io.k8s.api.core.v1.Service" => core::v1::Service,
-        "io.k8s.api.core.v1.ServiceAccount" => core::v1::ServiceAccount,
-        "io.k8s.api.discovery.v1.EndpointSlice" => discovery::v1::EndpointSlice,
-        "io.k8s.api.policy.v1.Eviction" => policy::v1::Eviction,
-        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition" =>
-            apiextensions::v1::CustomResourceDefinition,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions" => meta::v1::DeleteOptions,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta" => meta::v1::ListMeta,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" => meta::v1::ObjectMeta,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.Status" => meta::v1::Status,
-    }
 }
 
 /// `OpenAPI` 3.0 ignores what stands beside a `$ref`, so descriptions go around it: `allOf: [{$ref}]`.

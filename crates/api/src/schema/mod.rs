@@ -8,6 +8,7 @@
 
 mod fields;
 mod load;
+mod nulls;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 pub use fields::{check_types, prune_unknown, unknown_fields};
+pub use nulls::settle_nulls;
 pub use strict::{
     MAX_BODY_BYTES, MAX_JSON_DEPTH, MAX_VALUES, parse_json_strict, strict_decoding_error, too_deep,
 };
