@@ -1,21 +1,25 @@
-//! `OpenAPI` v3: the index, and one document per group version.
+//! `OpenAPI` v3: the index, and one document per group version; and v2, made from them.
 //!
 //! Enough of a document for kubectl to choose a patch type, to know that the server validates fields, and to explain
-//! fields; and no more: it lists only what is served. `OpenAPI` v2 is not here.
+//! fields; and no more: it lists only what is served.
 //!
 //! Invariants: strategic merge patch is listed for built-in kinds only; every `$ref` of a document leads to a schema of
 //! the same document; the same kinds give the same document.
 
+mod gnostic;
 mod paths;
 mod schemas;
 #[cfg(test)]
 mod tests;
 pub(crate) mod types;
+mod v2;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::catalogue::{Gvk, Kind, Scope, Subresource};
+
+pub use v2::{V2Encoding, write_v2};
 
 /// What a document needs to know of a kind.
 #[derive(Clone, Debug)]
@@ -30,16 +34,21 @@ pub struct OpenApiKind<'a> {
     pub subresources: Vec<Subresource>,
     /// `openAPIV3Schema` of a custom kind; `None` for a built-in one.
     pub custom_schema: Option<&'a Value>,
+    /// Fields of a custom kind that a field selector may name, `.spec.color`.
+    pub selectable_fields: Vec<String>,
 }
 
 impl<'a> From<&'a Kind> for OpenApiKind<'a> {
     fn from(kind: &'a Kind) -> Self {
-        let custom_schema = match kind {
-            Kind::Builtin(_) => None,
-            Kind::Custom(custom) => Some(custom.raw_schema.as_ref()),
+        let (custom_schema, selectable_fields) = match kind {
+            Kind::Builtin(_) => (None, Vec::new()),
+            Kind::Custom(custom) => {
+                let fields = custom.selectable_fields.iter().map(|f| format!(".{}", f.trim_start_matches('.')));
+                (Some(custom.raw_schema.as_ref()), fields.collect())
+            }
         };
         let (scope, subresources) = (kind.scope(), kind.subresources());
-        Self { gvk: kind.gvk(), plural: kind.plural(), scope, subresources, custom_schema }
+        Self { gvk: kind.gvk(), plural: kind.plural(), scope, subresources, custom_schema, selectable_fields }
     }
 }
 

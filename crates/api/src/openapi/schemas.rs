@@ -20,7 +20,7 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
         let name = schema_name(kind);
         match kind.custom_schema {
             Some(own) => {
-                custom.insert(name.clone(), custom_schema(kind.gvk, own));
+                custom.insert(name.clone(), custom_schema(kind, own));
             }
             None => generate(&mut generator, &name),
         }
@@ -160,11 +160,16 @@ fn list_schema(gvk: &Gvk, name: &str) -> Value {
 }
 
 /// The custom kind's own schema, with what every object has.
-fn custom_schema(gvk: &Gvk, own: &Value) -> Value {
+fn custom_schema(kind: &OpenApiKind<'_>, own: &Value) -> Value {
+    let gvk = kind.gvk;
     let mut definition = own.as_object().cloned().unwrap_or_default();
     definition.insert("type".to_owned(), json!("object"));
     let gvk = gvk_value(&gvk.group, &gvk.version, &gvk.kind);
     definition.insert("x-kubernetes-group-version-kind".to_owned(), json!([gvk]));
+    if !kind.selectable_fields.is_empty() {
+        let fields: Vec<Value> = kind.selectable_fields.iter().map(|path| json!({ "fieldPath": path })).collect();
+        definition.insert("x-kubernetes-selectable-fields".to_owned(), json!(fields));
+    }
     let properties = definition.entry("properties").or_insert_with(|| json!({}));
     if let Value::Object(properties) = properties {
         properties.insert("apiVersion".to_owned(), json!({ "type": "string", "description": API_VERSION }));
