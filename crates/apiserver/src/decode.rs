@@ -4,10 +4,14 @@
 //! the decoders. Nothing is dropped in silence: unknown and duplicate fields are an error or a warning, as
 //! `fieldValidation` says.
 
+mod duplicates;
+
 use bytes::Bytes;
 use konzert_api::{ApiError, Kind, meta, protobuf, schema};
+use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
+use self::duplicates::Duplicates;
 use crate::options::FieldValidation;
 
 const JSON: &str = "application/json";
@@ -33,6 +37,15 @@ pub(crate) struct Document {
     pub(crate) problems: Vec<String>,
 }
 
+/// The problems of a document as a strict reader reports them: those of YAML under one heading.
+pub(crate) fn strict_problems(problems: &[String]) -> Vec<String> {
+    let (yaml, mut other): (Vec<&String>, Vec<&String>) = problems.iter().partition(|p| p.starts_with("line "));
+    let heading = (!yaml.is_empty()).then(|| {
+        yaml.iter().fold("yaml: unmarshal errors:".to_owned(), |text, line| format!("{text}\n  {line}"))
+    });
+    heading.into_iter().chain(other.drain(..).cloned()).collect()
+}
+
 impl RawBody {
     /// Decodes by content type; 415 for one that is not known.
     pub(crate) fn document(&self) -> Result<Document, ApiError> {
@@ -56,7 +69,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Document, ApiError> {
     Ok(Document { value, problems })
 }
 
-/// One YAML document, with limits against bombs.
+/// One YAML document, with limits against bombs and duplicate keys reported in the words of Kubernetes.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -64,11 +77,20 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
             max_nodes: YAML_NODES,
             max_events: YAML_EVENTS,
         },
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
     };
-    let value = serde_saphyr::from_slice_with_options(bytes, options)
-        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))?;
-    Ok(Document { value, problems: Vec::new() })
+    let duplicates = Duplicates::default();
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        duplicates.seed().deserialize(deserializer)
+    })
+    .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    if schema::too_deep(&value) {
+        return Err(ApiError::bad_request("error converting YAML to JSON: yaml: exceeded max depth"));
+    }
+    Ok(Document { value, problems: duplicates.into_problems() })
 }
 
 fn protobuf_document(bytes: &[u8]) -> Result<Document, ApiError> {
@@ -127,7 +149,7 @@ pub(crate) fn shape(
         unknown
     };
     if validation == FieldValidation::Strict && !(problems.is_empty() && unknown.is_empty()) {
-        return Err(schema::strict_decoding_error(kind.gvk(), &unknown, &problems));
+        return Err(schema::strict_decoding_error(kind.gvk(), &unknown, &strict_problems(&problems)));
     }
     problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     if let Some(metadata) = meta::metadata_mut(object) {
@@ -177,6 +199,27 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert_eq!(body(YAML, &deep).document().unwrap_err().code, 400);
         assert_eq!(body(JSON, &deep).document().unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn duplicate_keys_of_yaml() {
+        let text = "kind: ConfigMap\nmetadata:\n  name: a\n  name: b\ndata:\n  k: v\n  k: w\nodd: 1\n";
+        let document = body(YAML, text).document().unwrap();
+        assert_eq!(document.value["data"], json!({ "k": "w" }));
+        let lines = ["line 4: key \"name\" already set in map", "line 7: key \"k\" already set in map"];
+        assert_eq!(document.problems, lines);
+        let kind = Catalogue::builtin().by_resource("", "v1", "configmaps").unwrap();
+        let shaped = |validation| {
+            shape(&kind, &mut document.value.clone(), document.problems.clone(), validation)
+        };
+        let strict = shaped(FieldValidation::Strict).unwrap_err();
+        assert_eq!(
+            strict.message,
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n  \
+             line 4: key \"name\" already set in map\n  line 7: key \"k\" already set in map, unknown field \"odd\""
+        );
+        let warned = shaped(FieldValidation::Warn).unwrap();
+        assert_eq!(warned, [lines[0], lines[1], "unknown field \"odd\""]);
     }
 
     #[test]

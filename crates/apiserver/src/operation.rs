@@ -3,6 +3,7 @@
 //! Invariant: this is the only place that knows which verb goes with which subresource; no kind is named here.
 
 use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use konzert_api::table::IncludeObject;
 use konzert_api::{ApiError, Subresource};
@@ -13,8 +14,9 @@ use crate::body::ResponseBody;
 use crate::decode::RawBody;
 use crate::dispatch::App;
 use crate::error::{Failure, revision_gone};
-use crate::negotiate::{Shape, require_json, shape};
-use crate::options::{ListOptions, LogOptions, Query, WriteOptions};
+use crate::metrics::{LongRunning, RequestLabels};
+use crate::negotiate::{Shape, require_json, shape, stream_shape};
+use crate::options::{ListOptions, LogOptions, Query, VersionAsked, WriteOptions, resource_version};
 use crate::present::Presenter;
 use crate::registry::{DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
 use crate::request::{ResourcePath, Verb, method_not_allowed};
@@ -56,6 +58,24 @@ impl<'a> Operation<'a> {
             ),
         };
         Ok(Self { app, place, name: path.name, subresource, verb, query, headers, end_of_streams })
+    }
+
+    /// What the request counts under.
+    pub(crate) fn labels(&self) -> RequestLabels {
+        let kind = &self.place.kind;
+        let scope = match (&self.name, &self.place.namespace) {
+            (Some(_), _) => "resource",
+            (None, Some(_)) => "namespace",
+            (None, None) => "cluster",
+        };
+        RequestLabels {
+            verb: self.verb.metric(),
+            group: kind.group().to_owned(),
+            version: kind.version().to_owned(),
+            resource: kind.plural().to_owned(),
+            subresource: self.subresource.map_or("", Subresource::name),
+            scope,
+        }
     }
 
     fn registry(&self) -> &Registry {
@@ -139,7 +159,10 @@ impl<'a> Operation<'a> {
     }
 
     fn presenter(&self) -> Result<Presenter, ApiError> {
-        let shape = shape(self.headers)?;
+        self.presenter_of(shape(self.headers)?)
+    }
+
+    fn presenter_of(&self, shape: Shape) -> Result<Presenter, ApiError> {
         let include = match shape {
             Shape::Table(_) => IncludeObject::parse(self.query.text("includeObject").unwrap_or_default())?,
             Shape::Object | Shape::Metadata(_) => IncludeObject::default(),
@@ -160,8 +183,8 @@ impl<'a> Operation<'a> {
 
     fn get(&self) -> Result<Answer, Failure> {
         let presenter = self.presenter()?;
-        if let Some(asked) = self.query.text("resourceVersion").and_then(|v| v.parse().ok()).map(Revision) {
-            let current = self.registry().store.revision();
+        if let VersionAsked::At(asked) = resource_version(&self.query)? {
+            let (asked, current) = (Revision(asked), self.registry().store.revision());
             if asked > current {
                 return Err(revision_gone(Compacted { requested: asked, oldest: current, current }).into());
             }
@@ -179,9 +202,11 @@ impl<'a> Operation<'a> {
     }
 
     fn watch(self) -> Result<Answer, Failure> {
-        let presenter = self.presenter()?;
+        let presenter = self.presenter_of(stream_shape(self.headers)?)?;
         let options = ListOptions::parse(&self.query, true)?;
+        let open = self.app.metrics.stream(&self.labels());
         let stream = self.app.registry.watch(self.place, &options, presenter, self.end_of_streams)?;
+        let stream = counted(stream, open);
         let mut answer = respond::with_type(StatusCode::OK, "application/json", ResponseBody::stream(stream));
         answer
             .headers_mut()
@@ -191,9 +216,10 @@ impl<'a> Operation<'a> {
 
     async fn log(self) -> Result<Answer, Failure> {
         let options = LogOptions::parse(&self.query, now())?;
+        let open = self.app.metrics.stream(&self.labels());
         let name = self.name.as_deref().unwrap_or_default();
         let stream = self.app.registry.log(&self.place, name, options, self.end_of_streams).await?;
-        Ok(respond::with_type(StatusCode::OK, "text/plain", ResponseBody::stream(stream)))
+        Ok(respond::with_type(StatusCode::OK, "text/plain", ResponseBody::stream(counted(stream, open))))
     }
 
     async fn update(&self, body: &RawBody, mode: Mode) -> Result<Answer, Failure> {
@@ -228,6 +254,18 @@ impl<'a> Operation<'a> {
         let shown = if is_status { bytes.clone() } else { self.presenter()?.object(bytes, now())? };
         Ok(respond::json(StatusCode::OK, shown))
     }
+}
+
+/// The stream counts as open for as long as somebody holds it.
+fn counted(
+    stream: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    open: LongRunning,
+) -> BoxStream<'static, Result<Bytes, std::io::Error>> {
+    stream
+        .inspect(move |_| {
+            let _held = &open;
+        })
+        .boxed()
 }
 
 fn check_scope(place: &Place, path: &ResourcePath, verb: Verb) -> Result<(), ApiError> {
