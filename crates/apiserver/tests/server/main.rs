@@ -6,6 +6,7 @@ mod custom;
 mod deletion;
 mod documents;
 mod listing;
+mod protocol;
 mod services;
 mod shapes;
 mod subresources;
