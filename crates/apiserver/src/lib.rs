@@ -16,6 +16,7 @@
 //! | events that grew old | `expiry` |
 //! | discovery, `OpenAPI`, health, metrics | `documents`, `discovery`, `packed`, `metrics` |
 //! | limits of requests, time and bytes | `limits` |
+//! | its readers by themselves, for fuzzing | [`inputs`] |
 //! | stored bytes, shapes, answers | `encode`, `present`, `body`, `respond`, `rendering`, `yaml` |
 //!
 //! Invariants: no handler per kind; a custom kind takes the same path as a built-in one; an object is encoded once, when it
@@ -37,6 +38,7 @@ mod encode;
 mod error;
 mod expiry;
 mod hooks;
+pub mod inputs;
 mod limits;
 mod metrics;
 mod negotiate;
