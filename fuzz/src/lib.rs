@@ -37,7 +37,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "definition", form: Form::Json, seeds: seeds::definitions, run: targets::definition },
     Target { name: "selector", form: Form::Text, seeds: seeds::selectors, run: targets::selector },
     Target { name: "quantity", form: Form::Text, seeds: seeds::quantities, run: targets::quantity },
-    Target { name: "continue", form: Form::Text, seeds: seeds::continue_tokens, run: targets::continue_token },
+    Target {
+        name: "continue",
+        form: Form::Text,
+        seeds: seeds::continue_tokens,
+        run: targets::continue_token,
+    },
     Target { name: "request", form: Form::Text, seeds: seeds::requests, run: targets::request },
 ];
 

@@ -9,9 +9,45 @@ pub const MAX_BYTES: usize = 64 * 1024;
 /// Deepest nesting that a mutation adds in one step; readers take less.
 const DEEP: usize = 150;
 const WORDS: &[&str] = &[
-    "null", "true", "{}", "[]", "\"\"", "-1", "0", "9223372036854775808", "1e999", "0.0", "\\u0000", "\\ud800", "$patch",
-    "$retainKeys", "$ref", "metadata", "spec", "name", "items", "apiVersion", "kind", "..", "%00", "%2f", "&a ", "*a", "<<: *a",
-    "!!binary ", "\u{feff}", "\u{85}", "\u{202e}", "=", ",", "in (", ")", "Ki", "E18", "k8s\0", "\r\n",
+    "null",
+    "true",
+    "{}",
+    "[]",
+    "\"\"",
+    "-1",
+    "0",
+    "9223372036854775808",
+    "1e999",
+    "0.0",
+    "\\u0000",
+    "\\ud800",
+    "$patch",
+    "$retainKeys",
+    "$ref",
+    "metadata",
+    "spec",
+    "name",
+    "items",
+    "apiVersion",
+    "kind",
+    "..",
+    "%00",
+    "%2f",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!!binary ",
+    "\u{feff}",
+    "\u{85}",
+    "\u{202e}",
+    "=",
+    ",",
+    "in (",
+    ")",
+    "Ki",
+    "E18",
+    "k8s\0",
+    "\r\n",
 ];
 
 /// What an input is.
@@ -102,7 +138,9 @@ fn scramble(random: &mut Random, form: Form, input: &mut Vec<u8>, seeds: &[Vec<u
         }
         7 => input.truncate(at),
         // Lengths and numbers of protobuf: the largest that a varint can say.
-        _ => drop(input.splice(at..end, [0xff, 0xff, 0xff, 0xff, 0x0f].into_iter().take(1 + random.below(5)))),
+        _ => {
+            drop(input.splice(at..end, [0xff, 0xff, 0xff, 0xff, 0x0f].into_iter().take(1 + random.below(5))))
+        }
     }
 }
 

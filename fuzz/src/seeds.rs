@@ -140,7 +140,10 @@ pub(crate) fn protobuf() -> Vec<Vec<u8>> {
         metadata: Some(metadata.clone()),
         spec: Some(DeploymentSpec {
             replicas: Some(2),
-            selector: Some(LabelSelector { match_labels: metadata.labels.clone(), ..LabelSelector::default() }),
+            selector: Some(LabelSelector {
+                match_labels: metadata.labels.clone(),
+                ..LabelSelector::default()
+            }),
             template: Some(PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }),
             ..DeploymentSpec::default()
         }),

@@ -1,10 +1,14 @@
 //! The functions under test, and what must hold of what they return.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use konzert_api::selector::{FieldSelector, LabelSelector};
 use konzert_api::{Catalogue, Gvk, Kind, crd, patch, protobuf, quantity::Quantity, schema};
 use konzert_apiserver::inputs;
 use serde_json::Value;
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::builtin);
 
 /// A protobuf body.
 pub(crate) fn protobuf(bytes: &[u8]) {
@@ -32,8 +36,7 @@ pub(crate) fn yaml(bytes: &[u8]) {
 fn object(mut value: Value) {
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let gvk = Gvk::from_api_version(&text(&value, "apiVersion"), &text(&value, "kind"));
-    let catalogue = Catalogue::builtin();
-    let Some(kind) = catalogue.by_kind(&gvk.group, &gvk.version, &gvk.kind) else { return };
+    let Some(kind) = CATALOGUE.by_kind(&gvk.group, &gvk.version, &gvk.kind) else { return };
     schema::unknown_fields(kind.gvk(), &value);
     schema::prune_unknown(kind.gvk(), &mut value);
     if kind.decode(&value).is_err() {
@@ -50,7 +53,11 @@ fn show(kind: &Kind, value: &Value) {
     let before = value.clone();
     kind.validate(value);
     kind.validate_update(&before, value);
-    assert_eq!(kind.cells(value, Timestamp::UNIX_EPOCH).len(), kind.columns().len(), "a cell for each column");
+    assert_eq!(
+        kind.cells(value, Timestamp::UNIX_EPOCH).len(),
+        kind.columns().len(),
+        "a cell for each column"
+    );
     kind.row_conditions(value);
     kind.scale_of(value);
 }

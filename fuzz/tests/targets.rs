@@ -27,7 +27,8 @@ fn seeds_are_understood() {
     let target = fuzz::target("json").expect("the target of JSON bodies");
     for seed in (target.seeds)() {
         let value: serde_json::Value = serde_json::from_slice(&seed).expect("JSON");
-        let (api_version, kind) = (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
+        let (api_version, kind) =
+            (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
         let gvk = konzert_api::Gvk::from_api_version(api_version, kind);
         let known = konzert_api::Catalogue::builtin().by_kind(&gvk.group, &gvk.version, &gvk.kind);
         let known = known.unwrap_or_else(|| panic!("{api_version} {kind} is not served"));

@@ -133,7 +133,10 @@ fn the_json_is_whole() {
     references(&document, &mut found);
     assert!(found.len() > 100);
     for reference in found {
-        assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some_and(Value::is_object), "{reference}");
+        assert!(
+            document.pointer(reference.strip_prefix('#').unwrap()).is_some_and(Value::is_object),
+            "{reference}"
+        );
     }
     let operation = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     let media: Vec<&str> =
@@ -141,7 +144,10 @@ fn the_json_is_whole() {
     assert!(media.contains(&"application/strategic-merge-patch+json"), "{media:?}");
     assert!(media.contains(&"application/apply-patch+yaml"), "{media:?}");
     let parameters = operation["parameters"].as_array().unwrap();
-    assert!(parameters.iter().any(|p| p["name"] == "fieldValidation" && p["type"] == "string"), "{parameters:?}");
+    assert!(
+        parameters.iter().any(|p| p["name"] == "fieldValidation" && p["type"] == "string"),
+        "{parameters:?}"
+    );
     assert!(parameters.iter().any(|p| p["in"] == "body"), "{parameters:?}");
     let port = &document["definitions"]["io.k8s.apimachinery.pkg.util.intstr.IntOrString"];
     assert_eq!((&port["type"], &port["format"]), (&"string".into(), &"int-or-string".into()));

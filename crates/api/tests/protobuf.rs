@@ -158,8 +158,7 @@ fn plain(name: &str) -> String {
 
 /// Names that prost's field carries beside unique scalars, for example `pod_ip: Some("t7")`.
 fn names_seen_by_prost(debug: &str) -> BTreeMap<String, String> {
-    let pattern =
-        regex::Regex::new(r#"(?:r#)?(\w+): (?:Some\(|\[|\{"key": )"?(t\d+|1\d{6})\b"?"#).unwrap();
+    let pattern = regex::Regex::new(r#"(?:r#)?(\w+): (?:Some\(|\[|\{"key": )"?(t\d+|1\d{6})\b"?"#).unwrap();
     pattern.captures_iter(debug).map(|found| (found[2].to_owned(), found[1].to_owned())).collect()
 }
 
@@ -190,7 +189,11 @@ struct Compared {
     lost: BTreeSet<String>,
 }
 
-fn compare<M: prost::Message + Default + std::fmt::Debug>(group: &str, version: &str, kind: &str) -> Compared {
+fn compare<M: prost::Message + Default + std::fmt::Debug>(
+    group: &str,
+    version: &str,
+    kind: &str,
+) -> Compared {
     let message = schema().by_gvk(group, version, kind).unwrap_or_else(|| panic!("{group}/{version}/{kind}"));
     let mut filler = Filler::default();
     let bytes = filler.message(message);
@@ -337,7 +340,8 @@ fn bodies_as_clients_build_them() {
     });
     assert_eq!(decoded.value, expected);
 
-    let ports = vec![ServicePort { port: Some(80), protocol: Some("TCP".to_owned()), ..ServicePort::default() }];
+    let ports =
+        vec![ServicePort { port: Some(80), protocol: Some("TCP".to_owned()), ..ServicePort::default() }];
     let service = Service {
         metadata: meta("s"),
         spec: Some(ServiceSpec { ports, publish_not_ready_addresses: Some(false), ..ServiceSpec::default() }),

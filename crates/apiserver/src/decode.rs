@@ -17,8 +17,9 @@ use crate::options::FieldValidation;
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-/// Deeper documents are refused; no Kubernetes object comes near.
-const YAML_DEPTH: usize = 128;
+/// Deeper documents are refused; no Kubernetes object comes near. Half of what JSON may have, because a level of YAML costs the
+/// reader far more stack, and a worker has 2 MiB of it.
+const YAML_DEPTH: usize = 64;
 const YAML_NODES: usize = 200_000;
 const YAML_EVENTS: usize = 1_000_000;
 
@@ -39,7 +40,8 @@ pub(crate) struct Document {
 
 /// The problems of a document as a strict reader reports them: those of YAML under one heading.
 pub(crate) fn strict_problems(problems: &[String]) -> Vec<String> {
-    let (yaml, mut other): (Vec<&String>, Vec<&String>) = problems.iter().partition(|p| p.starts_with("line "));
+    let (yaml, mut other): (Vec<&String>, Vec<&String>) =
+        problems.iter().partition(|p| p.starts_with("line "));
     let heading = (!yaml.is_empty()).then(|| {
         yaml.iter().fold("yaml: unmarshal errors:".to_owned(), |text, line| format!("{text}\n  {line}"))
     });
@@ -201,6 +203,15 @@ mod tests {
         assert_eq!(body(JSON, &deep).document().unwrap_err().code, 400);
     }
 
+    /// Found by the fuzzer: maps with integer keys inside lists, on the stack of a worker.
+    #[test]
+    fn nesting_does_not_exhaust_the_stack() {
+        let text = format!("a: {}", "[=z\\n\"ql 0xa: ".repeat(90));
+        assert_eq!(body(YAML, &text).document().unwrap_err().code, 400);
+        let pairs = format!("a: {}1{}", "[0xa: ".repeat(200), "]".repeat(200));
+        assert_eq!(body(YAML, &pairs).document().unwrap_err().code, 400);
+    }
+
     #[test]
     fn duplicate_keys_of_yaml() {
         let text = "kind: ConfigMap\nmetadata:\n  name: a\n  name: b\ndata:\n  k: v\n  k: w\nodd: 1\n";
@@ -209,9 +220,8 @@ mod tests {
         let lines = ["line 4: key \"name\" already set in map", "line 7: key \"k\" already set in map"];
         assert_eq!(document.problems, lines);
         let kind = Catalogue::builtin().by_resource("", "v1", "configmaps").unwrap();
-        let shaped = |validation| {
-            shape(&kind, &mut document.value.clone(), document.problems.clone(), validation)
-        };
+        let shaped =
+            |validation| shape(&kind, &mut document.value.clone(), document.problems.clone(), validation);
         let strict = shaped(FieldValidation::Strict).unwrap_err();
         assert_eq!(
             strict.message,

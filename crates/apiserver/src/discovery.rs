@@ -87,7 +87,8 @@ pub(crate) struct Documents {
 impl Documents {
     pub(crate) fn of(catalogue: &Catalogue) -> Self {
         let mut groups = catalogue.groups();
-        let rank = |group: &Group| GROUP_ORDER.iter().position(|name| *name == group.name).unwrap_or(usize::MAX);
+        let rank =
+            |group: &Group| GROUP_ORDER.iter().position(|name| *name == group.name).unwrap_or(usize::MAX);
         groups.sort_by_key(|group| (rank(group), group.name.clone()));
         let mut plain = BTreeMap::new();
         let mut openapi = BTreeMap::new();
@@ -110,7 +111,11 @@ impl Documents {
                     Document::of(&resource_list(catalogue, &group.name, version)),
                 );
                 let builtin = catalogue.kinds_in(&group.name, version).all(|kind| !kind.is_custom());
-                let document = if builtin { BUILTIN.lock().entry(path.clone()).or_default().clone() } else { Lazy::default() };
+                let document = if builtin {
+                    BUILTIN.lock().entry(path.clone()).or_default().clone()
+                } else {
+                    Lazy::default()
+                };
                 openapi.insert(path, document);
             }
         }

@@ -45,7 +45,7 @@ pub(crate) async fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answe
         "/api" | "/apis" => discovery(app, path, &parts.headers),
         "/openapi/v3" => {
             only_json(&parts.headers)?;
-            let index = blocking(app, |documents| documents.openapi_index()).await?;
+            let index = blocking(app, Documents::openapi_index).await?;
             Ok(cached(&Document::of(&index), "application/json", &parts.headers))
         }
         "/openapi/v2" => openapi_v2(app, &parts.headers).await,
@@ -70,7 +70,8 @@ async fn openapi_v2(app: &App, headers: &HeaderMap) -> Result<Answer, Failure> {
     const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     // `@` has no place in a media type (RFC 9110, token), and clients refuse to parse it in an answer.
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    let (encoding, content_type) = if names_media_type(headers, ASKED) || names_media_type(headers, PROTOBUF) {
+    let (encoding, content_type) = if names_media_type(headers, ASKED) || names_media_type(headers, PROTOBUF)
+    {
         (V2Encoding::Protobuf, PROTOBUF)
     } else {
         only_json(headers)?;
@@ -88,7 +89,9 @@ fn gauges(app: &App) -> Gauges {
     let mut objects = BTreeMap::new();
     for kind in served.catalogue.kinds() {
         let place = served.place_of(kind.clone(), None);
-        objects.entry(kind.group_resource().to_string()).or_insert_with(|| registry.store.count(&place.prefix()));
+        objects
+            .entry(kind.group_resource().to_string())
+            .or_insert_with(|| registry.store.count(&place.prefix()));
     }
     Gauges { store: registry.store.stats(), objects: objects.into_iter().collect() }
 }
@@ -210,7 +213,9 @@ fn health(app: &App, root: &str, parts: &Parts) -> Result<Answer, Failure> {
         excluded.iter().map(String::as_str).filter(|e| CHECKS.iter().all(|(name, _)| name != e)).collect();
     if !strangers.is_empty() {
         let list = strangers.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(",");
-        report.push_str(&format!("warn: some health checks cannot be excluded: no matches for {list}\n"));
+        report.push_str("warn: some health checks cannot be excluded: no matches for ");
+        report.push_str(&list);
+        report.push('\n');
     }
     if !healthy {
         report.push_str(check);

@@ -62,15 +62,16 @@ impl Limits {
         let class = match verb {
             Verb::Watch => return Ok(Admitted(None)),
             Verb::Get | Verb::List => &self.reading,
-            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => &self.writing,
+            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
+                &self.writing
+            }
         };
         match class.clone().try_acquire_owned() {
             Ok(permit) => Ok(Admitted(Some(permit))),
             Err(_full) if privileged => Ok(Admitted(None)),
-            Err(_full) => Err(ApiError::too_many_requests(
-                "Too many requests, please try again later.",
-                RETRY_AFTER_S,
-            )),
+            Err(_full) => {
+                Err(ApiError::too_many_requests("Too many requests, please try again later.", RETRY_AFTER_S))
+            }
         }
     }
 }
@@ -119,7 +120,8 @@ fn duration(text: &str) -> Option<Duration> {
 /// Names the request in the answer and in logs: what the client sent, or a new id.
 pub(crate) fn audit_id(headers: &HeaderMap) -> String {
     let sent = headers.get(AUDIT_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let fits = !sent.is_empty() && sent.len() <= MAX_AUDIT_ID_BYTES && sent.bytes().all(|b| b.is_ascii_graphic());
+    let fits =
+        !sent.is_empty() && sent.len() <= MAX_AUDIT_ID_BYTES && sent.bytes().all(|b| b.is_ascii_graphic());
     if fits { sent.to_owned() } else { Uuid::new_v4().to_string() }
 }
 
@@ -134,7 +136,8 @@ where
     B::Error: Into<BoxError>,
 {
     let said = body.size_hint().lower();
-    let waits = headers.get(http::header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let waits =
+        headers.get(http::header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if waits && said > MAX_BODY_BYTES as u64 {
         return Err(too_large());
     }

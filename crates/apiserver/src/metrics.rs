@@ -184,7 +184,8 @@ fn put_process(page: &mut Page) {
             page.put(name, "", kib * 1024);
         }
     }
-    if let Some(seconds) = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_seconds(&stat)) {
+    if let Some(seconds) = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_seconds(&stat))
+    {
         page.head("process_cpu_seconds_total", "counter", "CPU time in user and kernel mode.");
         page.put("process_cpu_seconds_total", "", seconds);
     }

@@ -125,8 +125,8 @@ pub(crate) fn stream_shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
     if ranges.is_empty() {
         return Ok(Shape::Object);
     }
-    let json = ranges.iter().filter(|range| range.takes_json());
-    json.filter_map(MediaRange::shape).next().ok_or_else(|| ApiError::not_acceptable(STREAMED))
+    let mut json = ranges.iter().filter(|range| range.takes_json());
+    json.find_map(MediaRange::shape).ok_or_else(|| ApiError::not_acceptable(STREAMED))
 }
 
 /// Whether YAML is what the client would rather have.

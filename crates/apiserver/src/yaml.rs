@@ -3,6 +3,8 @@
 //! Block style, the way Kubernetes prints objects. Strings stand plain only where no reader, of YAML 1.1 or 1.2, could take
 //! them for anything else; all others are written as JSON strings, which YAML reads as they are.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// Words that YAML 1.1 reads as booleans or null.
@@ -81,7 +83,7 @@ fn put_text(out: &mut String, text: &str) {
         match c {
             // Allowed bare in JSON, not in YAML.
             '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                out.push_str(&format!("\\u{:04X}", u32::from(c)));
+                write!(out, "\\u{:04X}", u32::from(c)).expect("writing to a String cannot fail");
             }
             other => out.push(other),
         }
@@ -127,8 +129,21 @@ mod tests {
             "[ -~]{0,8}",
             "\\PC{0,6}",
             any::<String>(),
-            proptest::sample::select(vec!["yes", "No", "~", "1e3", "0x1", "12:30", "2001-01-01", "-", "a: b", "#", "null", "\u{85}"])
-                .prop_map(str::to_owned),
+            proptest::sample::select(vec![
+                "yes",
+                "No",
+                "~",
+                "1e3",
+                "0x1",
+                "12:30",
+                "2001-01-01",
+                "-",
+                "a: b",
+                "#",
+                "null",
+                "\u{85}"
+            ])
+            .prop_map(str::to_owned),
         ];
         let leaf = prop_oneof![
             Just(Value::Null),

@@ -122,8 +122,7 @@ const PATH_PARAMETER: Rows = &[
     ("format", 6, Form::Text),
     ("uniqueItems", 19, Form::Flag),
 ];
-const RESPONSE: Rows =
-    &[("description", 1, Form::Text), ("schema", 2, Form::Message(Shape::SchemaItem))];
+const RESPONSE: Rows = &[("description", 1, Form::Text), ("schema", 2, Form::Message(Shape::SchemaItem))];
 
 /// Swagger version and information: fields 1 and 2 of the document.
 pub(super) fn write_header(info: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -271,29 +270,30 @@ impl Message {
             }
             (Form::Message(shape), value) => self.message(tag, &Self::of(shape, value)),
             (Form::Messages(shape), Value::Array(items)) => {
-                items.iter().for_each(|item| self.message(tag, &Self::of(shape, item)));
+                for item in items {
+                    self.message(tag, &Self::of(shape, item));
+                }
             }
             (Form::Named(inner, shape), Value::Object(entries)) => {
                 self.message(tag, &Self::named(inner, shape, entries));
             }
             (Form::Any, value) => self.message(tag, &Self::any(value)),
             (Form::AnyList, Value::Array(items)) => {
-                items.iter().for_each(|item| self.message(tag, &Self::any(item)));
+                for item in items {
+                    self.message(tag, &Self::any(item));
+                }
             }
             (Form::SchemaOrFlag, Value::Bool(flag)) => {
                 let mut choice = Self::default();
                 choice.number(2, u64::from(*flag));
                 self.message(tag, &choice);
             }
-            (Form::SchemaOrFlag, schema) => {
-                self.message(tag, &Self::wrapped(1, &Self::of(Shape::Schema, schema)));
-            }
             (Form::TypeItem, Value::String(text)) => {
                 let mut item = Self::default();
                 item.bytes(1, text.as_bytes());
                 self.message(tag, &item);
             }
-            (Form::ItemsItem, schema @ Value::Object(_)) => {
+            (Form::SchemaOrFlag | Form::ItemsItem, schema @ Value::Object(_)) => {
                 self.message(tag, &Self::wrapped(1, &Self::of(Shape::Schema, schema)));
             }
             _ => {}

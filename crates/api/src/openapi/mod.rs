@@ -43,7 +43,8 @@ impl<'a> From<&'a Kind> for OpenApiKind<'a> {
         let (custom_schema, selectable_fields) = match kind {
             Kind::Builtin(_) => (None, Vec::new()),
             Kind::Custom(custom) => {
-                let fields = custom.selectable_fields.iter().map(|f| format!(".{}", f.trim_start_matches('.')));
+                let fields =
+                    custom.selectable_fields.iter().map(|f| format!(".{}", f.trim_start_matches('.')));
                 (Some(custom.raw_schema.as_ref()), fields.collect())
             }
         };

@@ -167,7 +167,8 @@ fn custom_schema(kind: &OpenApiKind<'_>, own: &Value) -> Value {
     let gvk = gvk_value(&gvk.group, &gvk.version, &gvk.kind);
     definition.insert("x-kubernetes-group-version-kind".to_owned(), json!([gvk]));
     if !kind.selectable_fields.is_empty() {
-        let fields: Vec<Value> = kind.selectable_fields.iter().map(|path| json!({ "fieldPath": path })).collect();
+        let fields: Vec<Value> =
+            kind.selectable_fields.iter().map(|path| json!({ "fieldPath": path })).collect();
         definition.insert("x-kubernetes-selectable-fields".to_owned(), json!(fields));
     }
     let properties = definition.entry("properties").or_insert_with(|| json!({}));

@@ -141,7 +141,8 @@ fn operation(operation: &mut Map<String, Value>) {
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
     for response in responses.values_mut().filter_map(Value::as_object_mut) {
         let content = object(take(response, "content"));
-        produces.extend(content.keys().filter(|media| !produces.contains(media)).cloned().collect::<Vec<_>>());
+        produces
+            .extend(content.keys().filter(|media| !produces.contains(media)).cloned().collect::<Vec<_>>());
         if let Some((_, mut media)) = content.into_iter().next() {
             let mut answered = media["schema"].take();
             schema(&mut answered);

@@ -32,7 +32,9 @@ fn settle(message: &Message, value: &mut Value) {
         match (field.cardinality, value) {
             (Cardinality::One, value) => settle_one(field, value),
             (Cardinality::List, Value::Array(items)) => {
-                items.iter_mut().for_each(|item| settle_member(field, item));
+                for item in items {
+                    settle_member(field, item);
+                }
             }
             (Cardinality::Map, Value::Object(entries)) => {
                 entries.values_mut().for_each(|value| settle_member(field, value));

@@ -102,7 +102,11 @@ impl DeleteOptions {
 }
 
 /// One of the policy and its older spelling, a flag, may be given.
-fn propagation(options: &Value, query: &Query, policy: Option<String>) -> Result<Option<Propagation>, ApiError> {
+fn propagation(
+    options: &Value,
+    query: &Query,
+    policy: Option<String>,
+) -> Result<Option<Propagation>, ApiError> {
     let orphan = match options.get("orphanDependents").and_then(Value::as_bool) {
         Some(flag) => Some(flag),
         None => query.optional_flag("orphanDependents")?,
@@ -137,7 +141,8 @@ fn check_options(options: &Value, query: &Query) -> Result<(), ApiError> {
     }
     schema::check_types(&DELETE_OPTIONS, options)?;
     if map.get(UNSAFE_READ).and_then(Value::as_bool) == Some(true) || query.flag(UNSAFE_READ)? {
-        let error = FieldError::forbidden(UNSAFE_READ, "objects that cannot be read are never deleted blindly");
+        let error =
+            FieldError::forbidden(UNSAFE_READ, "objects that cannot be read are never deleted blindly");
         return Err(options_errors("DeleteOptions", vec![error]));
     }
     Ok(())

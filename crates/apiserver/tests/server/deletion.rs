@@ -111,7 +111,9 @@ async fn options_that_contradict_or_are_not_understood() {
         let refused = server.delete(&path, &options).await.expect(code);
         assert!(refused["message"].as_str().unwrap().contains(named), "{refused}");
     }
-    for query in ["propagationPolicy=Never", "dryRun=Yes", "ignoreStoreReadErrorWithClusterBreakingPotential=true"] {
+    for query in
+        ["propagationPolicy=Never", "dryRun=Yes", "ignoreStoreReadErrorWithClusterBreakingPotential=true"]
+    {
         server.delete(&format!("{path}?{query}"), &json!({})).await.expect(422);
     }
     server.delete(&format!("{path}?gracePeriodSeconds=x"), &json!({})).await.expect(400);

@@ -250,7 +250,9 @@ async fn version_health_and_metrics() {
     }
     let watched = server.watch("/api/v1/pods?watch=1", "application/json").await;
     let open = |page: &str| {
-        page.lines().find(|l| l.starts_with("apiserver_longrunning_requests{")).map(|l| l.rsplit_once(' ').unwrap().1 == "1")
+        page.lines()
+            .find(|l| l.starts_with("apiserver_longrunning_requests{"))
+            .map(|l| l.rsplit_once(' ').unwrap().1 == "1")
     };
     assert_eq!(open(&server.get("/metrics").await.text()), Some(true));
     drop(watched);

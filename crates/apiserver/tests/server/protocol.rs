@@ -10,7 +10,12 @@ async fn answers_in_yaml() {
     let accept = [("accept", "application/yaml")];
     let body = config_map("a").to_string().into_bytes();
     let created = server
-        .call("POST", CONFIG_MAPS, &[("accept", "application/yaml"), ("content-type", "application/json")], body)
+        .call(
+            "POST",
+            CONFIG_MAPS,
+            &[("accept", "application/yaml"), ("content-type", "application/json")],
+            body,
+        )
         .await;
     assert_eq!((created.code, created.header("content-type")), (201, "application/yaml"));
     let one = server.call("GET", &format!("{CONFIG_MAPS}/a"), &accept, Vec::new()).await;
@@ -24,7 +29,9 @@ async fn answers_in_yaml() {
     assert!(missing.text().contains("reason: NotFound\n"));
     let watch = server.call("GET", &format!("{CONFIG_MAPS}?watch=1"), &accept, Vec::new()).await;
     assert_eq!(watch.code, 406);
-    let round = server.call("PUT", &format!("{CONFIG_MAPS}/a"), &[("content-type", "application/yaml")], one.body).await;
+    let round = server
+        .call("PUT", &format!("{CONFIG_MAPS}/a"), &[("content-type", "application/yaml")], one.body)
+        .await;
     assert_eq!(round.expect(200)["data"]["k"], "v");
 }
 
@@ -56,8 +63,12 @@ async fn written_objects_take_the_shape_that_is_asked_for() {
     let merge = ("content-type", "application/merge-patch+json");
     let labels = json!({ "metadata": { "labels": { "x": "y" } } }).to_string().into_bytes();
     let patched = server.call("PATCH", &format!("{PODS}/a"), &[merge, table], labels).await.expect(200);
-    assert_eq!((patched["kind"].as_str(), patched["rows"][0]["cells"][0].as_str()), (Some("Table"), Some("a")));
-    let none = server.call("GET", &format!("{PODS}?includeObject=None"), &[table], Vec::new()).await.expect(200);
+    assert_eq!(
+        (patched["kind"].as_str(), patched["rows"][0]["cells"][0].as_str()),
+        (Some("Table"), Some("a"))
+    );
+    let none =
+        server.call("GET", &format!("{PODS}?includeObject=None"), &[table], Vec::new()).await.expect(200);
     assert!(none["rows"][0].get("object").is_none_or(serde_json::Value::is_null), "{none}");
     let odd = ("accept", "application/json;as=Scroll;v=v1;g=meta.k8s.io");
     server.call("GET", &format!("{PODS}/a"), &[odd], Vec::new()).await.expect(406);
@@ -83,7 +94,10 @@ async fn a_client_may_ask_for_less_time() {
     assert_eq!(late["message"], "Timeout: request did not complete within the allotted timeout");
     server.get(&format!("{PODS}?timeout=32s")).await.expect(200);
     let wrong = server.get(&format!("{PODS}?timeout=soon")).await.expect(400);
-    assert!(wrong["message"].as_str().unwrap().starts_with("invalid timeout specified in the request URL"), "{wrong}");
+    assert!(
+        wrong["message"].as_str().unwrap().starts_with("invalid timeout specified in the request URL"),
+        "{wrong}"
+    );
 }
 
 #[tokio::test]
@@ -93,7 +107,10 @@ async fn revisions_that_are_no_numbers() {
     for path in ["", "?watch=1", "/a"] {
         let sign = if path.contains('?') { '&' } else { '?' };
         let refused = server.get(&format!("{CONFIG_MAPS}{path}{sign}resourceVersion=x")).await.expect(400);
-        assert!(refused["message"].as_str().unwrap().contains("resourceVersion: Invalid value: \"x\""), "{refused}");
+        assert!(
+            refused["message"].as_str().unwrap().contains("resourceVersion: Invalid value: \"x\""),
+            "{refused}"
+        );
     }
     let token = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6LTUsInN0YXJ0IjoiYSJ9";
     for token in ["rubbish", "%00", token] {

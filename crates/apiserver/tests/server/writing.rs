@@ -114,7 +114,8 @@ async fn bodies_in_yaml_and_protobuf() {
     assert_eq!(broken.expect(400)["reason"], "BadRequest");
     let twice = b"metadata:\n  name: twice\ndata:\n  k: a\n  k: b\n".to_vec();
     let yaml = [("content-type", "application/yaml")];
-    let strict = server.call("POST", &format!("{CONFIG_MAPS}?fieldValidation=Strict"), &yaml, twice.clone()).await;
+    let strict =
+        server.call("POST", &format!("{CONFIG_MAPS}?fieldValidation=Strict"), &yaml, twice.clone()).await;
     assert_eq!(
         strict.expect(400)["message"],
         "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n  \
