@@ -139,7 +139,7 @@ fn scramble(random: &mut Random, form: Form, input: &mut Vec<u8>, seeds: &[Vec<u
         7 => input.truncate(at),
         // Lengths and numbers of protobuf: the largest that a varint can say.
         _ => {
-            drop(input.splice(at..end, [0xff, 0xff, 0xff, 0xff, 0x0f].into_iter().take(1 + random.below(5))))
+            drop(input.splice(at..end, [0xff, 0xff, 0xff, 0xff, 0x0f].into_iter().take(1 + random.below(5))));
         }
     }
 }
