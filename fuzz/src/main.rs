@@ -42,12 +42,14 @@ fn say(line: &str) {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     if cli.list {
-        TARGETS.iter().for_each(|target| say(target.name));
+        for target in TARGETS {
+            say(target.name);
+        }
         return Ok(());
     }
     let time = Duration::from_secs(cli.seconds);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let seed = cli.seed.unwrap_or_else(|| since.as_secs());
+    let seed = cli.seed.unwrap_or(since.as_secs());
     let chosen = cli.target.as_deref().map(find).transpose()?;
     if let Some(path) = &cli.replay {
         let target = chosen.context("--replay needs the name of the target")?;

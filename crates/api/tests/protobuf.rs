@@ -121,17 +121,17 @@ impl Filler {
                 put_bytes(&mut out, 1, format!("{{\"f:raw\":{text:?}}}").as_bytes());
             }
             Special::SchemaOrStrings => put_bytes(&mut out, 2, text.as_bytes()),
-            Special::SchemaOrArray => put_bytes(&mut out, 1, &self.json_schema(&text)),
+            Special::SchemaOrArray => put_bytes(&mut out, 1, &Self::json_schema(&text)),
             Special::SchemaOrBool => {
                 put_varint(&mut out, 1, 1);
-                put_bytes(&mut out, 2, &self.json_schema(&text));
+                put_bytes(&mut out, 2, &Self::json_schema(&text));
             }
         }
         out
     }
 
     /// A small schema; the type contains itself and would never end.
-    fn json_schema(&mut self, text: &str) -> Vec<u8> {
+    fn json_schema(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
         put_bytes(&mut out, 4, text.as_bytes());
         out
