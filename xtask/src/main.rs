@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod clients;
+mod fuzz;
 mod schema;
 mod test;
 mod tidy;
@@ -24,6 +25,12 @@ enum Task {
     Tidy,
     /// Run every test; fetches the clients it needs, and says what it skipped and why
     Test,
+    /// Feed mutated input to the functions that read what strangers send; `--help` after `--` says more
+    Fuzz {
+        /// One target (all when left out), `--seconds N`, `--seed N`, `--replay FILE`, `--list`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Write the schema table of the API crate from its sources
     Schema {
         /// Only compare, do not write
@@ -36,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Tidy => tidy::run(&root()),
         Task::Test => test::run(&root()),
+        Task::Fuzz { arguments } => fuzz::run(&root(), &arguments),
         Task::Schema { check } => schema::run(if check { schema::Mode::Check } else { schema::Mode::Write }),
     }
 }

@@ -216,7 +216,11 @@ impl<'a> Composer<'a> {
             if facts::is_pointer(owner, &field.json) {
                 flags.push('p');
             }
-            let (kind, many) = (field.kind.clone(), field.many);
+            let many = field.many;
+            let kind = match facts::list_wrapper(owner, &field.json) {
+                Some(wrapper) => Kind::Message(wrapper.to_owned()),
+                None => field.kind.clone(),
+            };
             rows.push(Row { name: field.json.clone(), tag, kind, many, flags, markers });
         }
     }

@@ -79,7 +79,7 @@ fn imports(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
 fn sources(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open: Vec<PathBuf> =
-        ["crates", "xtask", "bench", "examples", "tests"].iter().map(|d| root.join(d)).collect();
+        ["crates", "xtask", "bench", "fuzz", "examples", "tests"].iter().map(|d| root.join(d)).collect();
     while let Some(dir) = open.pop() {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries {

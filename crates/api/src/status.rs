@@ -181,7 +181,7 @@ impl ApiError {
 
     /// 413: body or object over its limit.
     pub fn too_large(message: impl fmt::Display) -> Self {
-        Self::plain(413, "RequestEntityTooLarge", format!("Request entity is too large: {message}"))
+        Self::plain(413, "RequestEntityTooLarge", format!("Request entity too large: {message}"))
     }
 
     /// 500: our fault.

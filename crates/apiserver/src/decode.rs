@@ -4,17 +4,22 @@
 //! the decoders. Nothing is dropped in silence: unknown and duplicate fields are an error or a warning, as
 //! `fieldValidation` says.
 
+mod duplicates;
+
 use bytes::Bytes;
 use konzert_api::{ApiError, Kind, meta, protobuf, schema};
+use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
+use self::duplicates::Duplicates;
 use crate::options::FieldValidation;
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-/// Deeper documents are refused; no Kubernetes object comes near.
-const YAML_DEPTH: usize = 128;
+/// Deeper documents are refused; no Kubernetes object comes near. Half of what JSON may have, because a level of YAML costs the
+/// reader far more stack, and a worker has 2 MiB of it.
+const YAML_DEPTH: usize = 64;
 const YAML_NODES: usize = 200_000;
 const YAML_EVENTS: usize = 1_000_000;
 
@@ -31,6 +36,16 @@ pub(crate) struct RawBody {
 pub(crate) struct Document {
     pub(crate) value: Value,
     pub(crate) problems: Vec<String>,
+}
+
+/// The problems of a document as a strict reader reports them: those of YAML under one heading.
+pub(crate) fn strict_problems(problems: &[String]) -> Vec<String> {
+    let (yaml, mut other): (Vec<&String>, Vec<&String>) =
+        problems.iter().partition(|p| p.starts_with("line "));
+    let heading = (!yaml.is_empty()).then(|| {
+        yaml.iter().fold("yaml: unmarshal errors:".to_owned(), |text, line| format!("{text}\n  {line}"))
+    });
+    heading.into_iter().chain(other.drain(..).cloned()).collect()
 }
 
 impl RawBody {
@@ -56,55 +71,44 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Document, ApiError> {
     Ok(Document { value, problems })
 }
 
-/// One YAML document, with limits against bombs.
+/// One YAML document, with limits against bombs and duplicate keys reported in the words of Kubernetes.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
-    let value = yaml_value(bytes, serde_saphyr::DuplicateKeyPolicy::Error)?;
-    Ok(Document { value, problems: Vec::new() })
-}
-
-fn yaml_value(bytes: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> Result<Value, ApiError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: YAML_DEPTH,
             max_nodes: YAML_NODES,
             max_events: YAML_EVENTS,
         },
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
-        duplicate_keys: duplicate_keys,
     };
-    serde_saphyr::from_slice_with_options(bytes, options)
-        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: {e}")))
+    let duplicates = Duplicates::default();
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        duplicates.seed().deserialize(deserializer)
+    })
+    .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    if schema::too_deep(&value) {
+        return Err(ApiError::bad_request("error converting YAML to JSON: yaml: exceeded max depth"));
+    }
+    Ok(Document { value, problems: duplicates.into_problems() })
 }
 
-/// A configuration to apply: YAML, of which JSON is a part. Duplicate fields are an error only where `validation` is strict;
-/// otherwise the last one counts.
-pub(crate) fn apply_document(bytes: &[u8], validation: FieldValidation) -> Result<Document, ApiError> {
-    let undecodable = |why: String| ApiError::bad_request(format!("error decoding patch: {why}"));
-    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
-    let parsed = match first {
+/// A configuration to apply: YAML, of which JSON is a part.
+pub(crate) fn apply_document(bytes: &[u8]) -> Result<Document, ApiError> {
+    let undecodable = |why: &str| ApiError::bad_request(format!("error decoding patch: {why}"));
+    let document = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
         None => Ok(Document { value: Value::Null, problems: Vec::new() }),
         // Flow style without quotes is YAML and not JSON.
         Some(b'{') => json(bytes).or_else(|_not_json| yaml(bytes)),
         Some(_) => yaml(bytes),
     };
-    let document = match parsed {
-        Ok(document) => document,
-        Err(error) if validation == FieldValidation::Strict => return Err(undecodable(error.message)),
-        Err(error) => {
-            let value = yaml_value(bytes, serde_saphyr::DuplicateKeyPolicy::LastWins)
-                .map_err(|error| undecodable(error.message))?;
-            Document { value, problems: vec![error.message] }
-        }
-    };
-    if schema::too_deep(&document.value) {
-        return Err(undecodable(format!("nested deeper than {} levels", schema::MAX_JSON_DEPTH)));
-    }
+    let document = document.map_err(|error| undecodable(&error.message))?;
     match document.value {
         Value::Object(_) => Ok(document),
         Value::Null => Ok(Document { value: serde_json::json!({}), problems: document.problems }),
-        _ => Err(undecodable(
-            "json: cannot unmarshal into Go value of type map[string]interface {}".to_owned(),
-        )),
+        _ => Err(undecodable("json: cannot unmarshal into Go value of type map[string]interface {}")),
     }
 }
 
@@ -164,7 +168,7 @@ pub(crate) fn shape(
         unknown
     };
     if validation == FieldValidation::Strict && !(problems.is_empty() && unknown.is_empty()) {
-        return Err(schema::strict_decoding_error(kind.gvk(), &unknown, &problems));
+        return Err(schema::strict_decoding_error(kind.gvk(), &unknown, &strict_problems(&problems)));
     }
     problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     if let Some(metadata) = meta::metadata_mut(object) {
@@ -212,6 +216,35 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert_eq!(body(YAML, &deep).document().unwrap_err().code, 400);
         assert_eq!(body(JSON, &deep).document().unwrap_err().code, 400);
+    }
+
+    /// Found by the fuzzer: maps with integer keys inside lists, on the stack of a worker.
+    #[test]
+    fn nesting_does_not_exhaust_the_stack() {
+        let text = format!("a: {}", "[=z\\n\"ql 0xa: ".repeat(90));
+        assert_eq!(body(YAML, &text).document().unwrap_err().code, 400);
+        let pairs = format!("a: {}1{}", "[0xa: ".repeat(200), "]".repeat(200));
+        assert_eq!(body(YAML, &pairs).document().unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn duplicate_keys_of_yaml() {
+        let text = "kind: ConfigMap\nmetadata:\n  name: a\n  name: b\ndata:\n  k: v\n  k: w\nodd: 1\n";
+        let document = body(YAML, text).document().unwrap();
+        assert_eq!(document.value["data"], json!({ "k": "w" }));
+        let lines = ["line 4: key \"name\" already set in map", "line 7: key \"k\" already set in map"];
+        assert_eq!(document.problems, lines);
+        let kind = Catalogue::builtin().by_resource("", "v1", "configmaps").unwrap();
+        let shaped =
+            |validation| shape(&kind, &mut document.value.clone(), document.problems.clone(), validation);
+        let strict = shaped(FieldValidation::Strict).unwrap_err();
+        assert_eq!(
+            strict.message,
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n  \
+             line 4: key \"name\" already set in map\n  line 7: key \"k\" already set in map, unknown field \"odd\""
+        );
+        let warned = shaped(FieldValidation::Warn).unwrap();
+        assert_eq!(warned, [lines[0], lines[1], "unknown field \"odd\""]);
     }
 
     #[test]

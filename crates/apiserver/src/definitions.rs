@@ -265,7 +265,10 @@ async fn remove_objects(registry: &Registry, definition: &Value) -> Result<(), A
         let Some(kind) = kind else { return Ok(()) };
         let place = served.place_of(kind, None);
         let before = registry.store.revision();
-        registry.delete_collection(&place, &everything, &DeleteOptions::default()).await?;
+        registry
+            .delete_collection(&place, &everything, &DeleteOptions::default())
+            .await
+            .map_err(|failure| failure.error)?;
         let prefix = place.prefix();
         if registry.store.count(&prefix) == 0 {
             return Ok(());

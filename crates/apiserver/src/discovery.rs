@@ -1,18 +1,58 @@
 //! Discovery: which groups, versions and resources there are, in the plain and in the aggregated form; and `OpenAPI`.
 //!
 //! All documents follow from a catalogue and are made once for it. Discovery documents are small and made together;
-//! `OpenAPI` documents are large and made when first asked for.
+//! `OpenAPI` documents are large: they are made when first asked for and kept compressed. Those of group versions that hold
+//! built-in kinds only never change and are shared by all catalogues.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::io;
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use konzert_api::catalogue::Group;
 use konzert_api::openapi::{
-    OpenApiEntry, OpenApiKind, document_hash, group_version_path, openapi_v3, openapi_v3_index,
+    OpenApiEntry, OpenApiKind, V2Encoding, document_hash, group_version_path, openapi_v3, openapi_v3_index,
+    write_v2,
 };
 use konzert_api::{Catalogue, Kind, Subresource};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use crate::packed::Packed;
+
+/// Groups in the order in which Kubernetes lists them; others follow by name.
+const GROUP_ORDER: &[&str] = &[
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "resource.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// A document that is made when somebody asks for it.
+type Lazy = Arc<OnceLock<Arc<Packed>>>;
+
+/// Documents of group versions without custom kinds, by path.
+static BUILTIN: LazyLock<Mutex<BTreeMap<String, Lazy>>> = LazyLock::new(Mutex::default);
 
 /// A document with its hash.
 #[derive(Clone, Debug)]
@@ -23,7 +63,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    fn of(value: &Value) -> Self {
+    pub(crate) fn of(value: &Value) -> Self {
         let bytes = Bytes::from(value.to_string());
         let hash = document_hash(&bytes);
         Self { bytes, hash }
@@ -37,12 +77,16 @@ pub(crate) struct Documents {
     plain: BTreeMap<String, Document>,
     /// By path (`/api`, `/apis`) and version of the discovery group.
     aggregated: BTreeMap<(&'static str, &'static str), Document>,
-    openapi: BTreeMap<String, OnceLock<Arc<Document>>>,
+    openapi: BTreeMap<String, Lazy>,
+    openapi_v2: [Lazy; 2],
 }
 
 impl Documents {
     pub(crate) fn of(catalogue: &Catalogue) -> Self {
-        let groups = catalogue.groups();
+        let mut groups = catalogue.groups();
+        let rank =
+            |group: &Group| GROUP_ORDER.iter().position(|name| *name == group.name).unwrap_or(usize::MAX);
+        groups.sort_by_key(|group| (rank(group), group.name.clone()));
         let mut plain = BTreeMap::new();
         let mut openapi = BTreeMap::new();
         plain.insert("/api".to_owned(), Document::of(&api_versions()));
@@ -63,7 +107,13 @@ impl Documents {
                     format!("/{path}"),
                     Document::of(&resource_list(catalogue, &group.name, version)),
                 );
-                openapi.insert(path, OnceLock::new());
+                let builtin = catalogue.kinds_in(&group.name, version).all(|kind| !kind.is_custom());
+                let document = if builtin {
+                    BUILTIN.lock().entry(path.clone()).or_default().clone()
+                } else {
+                    Lazy::default()
+                };
+                openapi.insert(path, document);
             }
         }
         let mut aggregated = BTreeMap::new();
@@ -74,7 +124,7 @@ impl Documents {
                 aggregated.insert((path, version), document);
             }
         }
-        Self { catalogue: catalogue.clone(), plain, aggregated, openapi }
+        Self { catalogue: catalogue.clone(), plain, aggregated, openapi, openapi_v2: Default::default() }
     }
 
     /// The plain document at a path.
@@ -92,43 +142,67 @@ impl Documents {
         self.aggregated.iter().find(|((p, v), _)| *p == path && *v == version).map(|(_, d)| d)
     }
 
-    /// `OpenAPI` v3 of a group version, by `api/v1` or `apis/G/V`.
-    pub(crate) fn openapi(&self, group_version: &str) -> Option<Arc<Document>> {
-        let cell = self.openapi.get(group_version)?;
-        Some(cell.get_or_init(|| Arc::new(self.make_openapi(group_version))).clone())
+    /// `OpenAPI` v3 of a group version, by `api/v1` or `apis/G/V`. Takes milliseconds when nobody asked before.
+    pub(crate) fn openapi(&self, group_version: &str) -> io::Result<Option<Arc<Packed>>> {
+        let Some(cell) = self.openapi.get(group_version) else { return Ok(None) };
+        made(cell, || {
+            let document = self.openapi_value(group_version);
+            Packed::of(|out| Ok(serde_json::to_writer(out, &document)?))
+        })
+        .map(Some)
     }
 
-    fn make_openapi(&self, group_version: &str) -> Document {
+    fn openapi_value(&self, group_version: &str) -> Value {
         let (group, version) = match group_version.split('/').collect::<Vec<_>>().as_slice() {
             ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
             _ => (String::new(), "v1".to_owned()),
         };
-        let kinds: Vec<OpenApiKind<'_>> = self
-            .catalogue
-            .kinds_in(&group, &version)
-            .map(|kind| OpenApiKind {
-                gvk: kind.gvk(),
-                plural: kind.plural(),
-                scope: kind.scope(),
-                subresources: kind.subresources(),
-                custom_schema: match kind {
-                    Kind::Custom(custom) => Some(&*custom.raw_schema),
-                    Kind::Builtin(_) => None,
-                },
-                create_only: kind.acts_on().is_some(),
-            })
-            .collect();
-        Document::of(&openapi_v3(&kinds))
+        let kinds: Vec<OpenApiKind<'_>> =
+            self.catalogue.kinds_in(&group, &version).map(OpenApiKind::from).collect();
+        openapi_v3(&kinds)
     }
 
     /// The index of `OpenAPI` documents; their hashes make the addresses immutable.
-    pub(crate) fn openapi_index(&self) -> Value {
-        let entry = |path: &String| {
-            let hash = self.openapi(path)?.hash.clone();
-            Some(OpenApiEntry { path: path.clone(), hash })
-        };
-        openapi_v3_index(&self.openapi.keys().filter_map(entry).collect::<Vec<_>>())
+    pub(crate) fn openapi_index(&self) -> io::Result<Value> {
+        let mut entries = Vec::with_capacity(self.openapi.len());
+        for path in self.openapi.keys() {
+            if let Some(document) = self.openapi(path)? {
+                entries.push(OpenApiEntry { path: path.clone(), hash: document.hash.clone() });
+            }
+        }
+        Ok(openapi_v3_index(&entries))
     }
+
+    /// `OpenAPI` v2 of everything. Takes long when nobody asked before.
+    pub(crate) fn openapi_v2(&self, encoding: V2Encoding) -> io::Result<Arc<Packed>> {
+        let cell = &self.openapi_v2[match encoding {
+            V2Encoding::Json => 0,
+            V2Encoding::Protobuf => 1,
+        }];
+        made(cell, || {
+            let paths: Vec<&str> = self.openapi.keys().map(String::as_str).collect();
+            Packed::of(|out| write_v2(encoding, &paths, &|path| self.openapi_value(path), out))
+        })
+    }
+}
+
+/// What is in the cell; two clients that ask at the same time may both make it, and one of the two is kept.
+fn made(cell: &Lazy, make: impl FnOnce() -> io::Result<Packed>) -> io::Result<Arc<Packed>> {
+    if let Some(found) = cell.get() {
+        return Ok(found.clone());
+    }
+    let new = Arc::new(make()?);
+    Ok(cell.get_or_init(|| new).clone())
+}
+
+/// Names the version in which objects of a built-in kind are stored, so that a client sees when it changes.
+fn storage_version_hash(kind: &Kind) -> String {
+    const BYTES: usize = 8;
+    let name = format!("{}/{}/{}", kind.group(), kind.version(), kind.kind());
+    let hash = document_hash(name.as_bytes());
+    let bytes: Vec<u8> =
+        (0..BYTES).filter_map(|n| u8::from_str_radix(hash.get(n * 2..n * 2 + 2)?, 16).ok()).collect();
+    STANDARD.encode(bytes)
 }
 
 fn api_versions() -> Value {
@@ -184,6 +258,9 @@ fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
             "verbs": kind.verbs(),
         });
         put_names(&mut entry, kind);
+        if !kind.is_custom() {
+            entry["storageVersionHash"] = json!(storage_version_hash(kind));
+        }
         resources.push(entry);
         for subresource in kind.subresources() {
             let (sub_group, sub_version, sub_kind) = subresource_kind(kind, subresource);

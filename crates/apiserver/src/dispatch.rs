@@ -1,43 +1,40 @@
 //! The way of a request, from top to bottom:
 //!
-//! 1. count it and give it a deadline;
+//! 1. count it, name it and give it a deadline ([`crate::limits`]);
 //! 2. authentication: the listener or the in-process client says who calls ([`Caller`]);
 //! 3. read the path and the method ([`crate::request`]);
 //! 4. authorization ([`crate::auth`]);
 //! 5. discovery, health and the like ([`crate::documents`]), or a resource ([`crate::operation`]);
-//! 6. errors become a `Status`, large answers are compressed ([`crate::respond`]).
+//! 6. errors become a `Status`; the answer takes the form asked for and is compressed if it is large ([`crate::respond`]).
 //!
 //! TCP and the in-process client come in here through the same door; built-in and custom kinds are not told apart.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{Method, Request, StatusCode, Version};
 use hyper::body::Body;
 use konzert_api::ApiError;
 
 use crate::auth::token::Tokens;
 use crate::auth::{
-    Asked, Attributes, Caller, EndOfStreams, User, acting_as, authenticate, authorize, impersonate,
+    Asked, Attributes, Caller, EndOfStreams, MASTERS, User, acting_as, authenticate, authorize, impersonate,
 };
 use crate::decode::RawBody;
 use crate::documents;
 use crate::error::Failure;
-use crate::metrics::{Metrics, RequestLabels};
-use crate::negotiate::{accepts_gzip, content_type};
+use crate::limits::{Limits, audit_id, deadline, read_body};
+use crate::metrics::{Metrics, RequestKind, RequestLabels};
+use crate::negotiate::content_type;
 use crate::operation::Operation;
 use crate::options::Query;
 use crate::registry::{Registry, now};
+use crate::rendering::Rendering;
 use crate::request::{ResourcePath, Target, Verb, method_not_allowed, target, verb};
 use crate::respond::{self, Answer};
-
-/// Larger request bodies are refused with 413.
-const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
-/// A request that is no stream is answered within this time.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,6 +43,7 @@ pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
     pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
 }
 
 /// Answers one request. Never fails: failures are answers.
@@ -54,26 +52,42 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    let _in_flight = app.metrics.begin();
+    let begun = Instant::now();
     let (parts, body) = request.into_parts();
-    let gzip = accepts_gzip(&parts.headers);
-    let mut labels = RequestLabels { verb: "other", resource: String::new(), code: 0 };
-    let routed = Box::pin(route(&app, caller, &parts, body, &mut labels));
-    let answer = match tokio::time::timeout(REQUEST_TIMEOUT, routed).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(failure)) => {
-            if failure.error.code >= 500 {
-                tracing::warn!(path = parts.uri.path(), error = %failure.error, "a request failed");
-            }
-            respond::failure(&failure)
-        }
-        Err(_elapsed) => respond::failure(
-            &ApiError::timeout("request did not complete within the allotted timeout").into(),
-        ),
+    let kind = match parts.method {
+        Method::GET | Method::HEAD | Method::OPTIONS => RequestKind::ReadOnly,
+        _ => RequestKind::Mutating,
     };
-    labels.code = answer.status().as_u16();
-    app.metrics.count(labels);
-    respond::finish(answer, gzip).await
+    let _in_flight = app.metrics.begin(kind);
+    // What is wrong with the query is said where it is read for its meaning.
+    let query = Query::parse(parts.uri.query()).unwrap_or_default();
+    let rendering = Rendering::of(&parts.headers, &query);
+    let mut labels = RequestLabels { verb: "other", ..RequestLabels::default() };
+    let answer = match deadline(&query) {
+        Ok(time) => {
+            let routed = Box::pin(route(&app, caller, &parts, body, &mut labels));
+            tokio::time::timeout(time, routed).await.unwrap_or_else(|_elapsed| {
+                Err(ApiError::timeout("request did not complete within the allotted timeout").into())
+            })
+        }
+        Err(error) => Err(error.into()),
+    };
+    let mut answer = answer.unwrap_or_else(|failure| {
+        if failure.error.code >= 500 {
+            tracing::warn!(path = parts.uri.path(), error = %failure.error, "a request failed");
+        }
+        respond::failure(&failure)
+    });
+    if let Ok(id) = HeaderValue::from_str(&audit_id(&parts.headers)) {
+        answer.headers_mut().insert("audit-id", id);
+    }
+    let mut answer = respond::finish(answer, rendering).await;
+    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE && parts.version < Version::HTTP_2 {
+        // The rest of the body may still be on its way and must not be taken for the next request.
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    app.metrics.count(labels, answer.status().as_u16(), begun.elapsed());
+    answer
 }
 
 async fn route<B>(
@@ -96,8 +110,8 @@ where
             if !matches!(parts.method, Method::GET | Method::HEAD) {
                 return Err(method_not_allowed().into());
             }
-            labels.verb = "get";
-            documents::answer(app, &path, parts)
+            labels.verb = "GET";
+            documents::answer(app, &path, parts).await
         }
         Ok(Target::Resource(path)) => {
             resource(app, (user, caller.end_of_streams), parts, body, (path, labels)).await
@@ -131,8 +145,9 @@ where
     let selected = if collection { selected_name(&query) } else { None };
     let asked = Attributes::of(verb, &path, selected);
     authorize(&app.registry, &user, &Asked::Resource(asked))?;
-    query.refuse_unknown()?;
-    labels.verb = verb.as_str();
+    let _admitted = app.limits.admit(verb, user.groups.iter().any(|group| group == MASTERS))?;
+    query.refuse_unsupported()?;
+    labels.verb = verb.metric();
     // An apply may turn out to create the object.
     let create_denied = (verb == Verb::Patch).then(|| {
         let create = Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path, None) };
@@ -141,8 +156,8 @@ where
     let mut operation =
         Operation::new(app, path, verb, query, &parts.headers, (user.clone(), end_of_streams))?;
     operation.create_denied = create_denied.flatten();
-    operation.place.kind.plural().clone_into(&mut labels.resource);
-    let body = read_body(parts, body).await?;
+    *labels = operation.labels();
+    let body = raw_body(parts, body).await?;
     acting_as(user, operation.run(body)).await
 }
 
@@ -158,18 +173,11 @@ fn selected_name(query: &Query) -> Option<&str> {
 }
 
 /// The whole body, or 413.
-async fn read_body<B>(parts: &Parts, body: B) -> Result<RawBody, ApiError>
+async fn raw_body<B>(parts: &Parts, body: B) -> Result<RawBody, ApiError>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    let limited = Limited::new(body, MAX_BODY_BYTES);
-    let collected = limited.collect().await.map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            ApiError::too_large(format!("limit is {MAX_BODY_BYTES}"))
-        } else {
-            ApiError::bad_request(format!("the request body could not be read: {error}"))
-        }
-    })?;
-    Ok(RawBody { content_type: content_type(&parts.headers), bytes: collected.to_bytes() })
+    let bytes = read_body(&parts.headers, body).await?;
+    Ok(RawBody { content_type: content_type(&parts.headers), bytes })
 }

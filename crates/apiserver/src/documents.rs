@@ -1,18 +1,27 @@
 //! Everything that is no resource: discovery, `OpenAPI`, version, health, metrics.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, EXPIRES, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, ETAG, EXPIRES, HeaderValue, IF_NONE_MATCH, LOCATION, VARY,
+};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use konzert_api::ApiError;
+use konzert_api::openapi::V2Encoding;
 use serde_json::json;
 
 use crate::body::ResponseBody;
-use crate::discovery::Document;
+use crate::discovery::{Document, Documents};
 use crate::dispatch::App;
 use crate::error::Failure;
-use crate::negotiate::{DiscoveryShape, discovery_shape, require_json};
+use crate::metrics::Gauges;
+use crate::negotiate::{
+    DiscoveryShape, accepts_gzip, discovery_shape, names_media_type, only_json, require_json,
+};
 use crate::options::Query;
+use crate::packed::Packed;
 use crate::respond::{self, Answer};
 
 /// What a check found; `Err` says what is wrong.
@@ -28,11 +37,11 @@ const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// The answer for a path without trailing slash.
-pub(crate) fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
+pub(crate) async fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
     match path {
         "/" => Ok(respond::value(StatusCode::OK, &root(app))?),
         "/version" => Ok(respond::value(StatusCode::OK, &version())?),
-        "/metrics" => Ok(respond::text(StatusCode::OK, app.metrics.render(app.registry.store.stats()))),
+        "/metrics" => Ok(respond::text(StatusCode::OK, app.metrics.render(&gauges(app)))),
         "/.well-known/openid-configuration" => {
             Ok(respond::value(StatusCode::OK, &app.tokens.openid_configuration())?)
         }
@@ -42,34 +51,59 @@ pub(crate) fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Fai
         }
         "/api" | "/apis" => discovery(app, path, &parts.headers),
         "/openapi/v3" => {
-            require_json(&parts.headers)?;
-            Ok(respond::value(StatusCode::OK, &app.registry.served().documents().openapi_index())?)
+            only_json(&parts.headers)?;
+            let index = blocking(app, Documents::openapi_index).await?;
+            Ok(cached(&Document::of(&index), "application/json", &parts.headers))
         }
-        "/openapi/v2" => openapi_v2(&parts.headers),
-        _ => other(app, path, parts),
+        "/openapi/v2" => openapi_v2(app, &parts.headers).await,
+        _ => match path.strip_prefix("/openapi/v3/") {
+            Some(group_version) => openapi(app, group_version, parts).await,
+            None => other(app, path, parts),
+        },
     }
 }
 
-/// `OpenAPI` v2 without definitions: clients ask for it when v3 does not know a kind, and must then say that nobody does.
-fn openapi_v2(headers: &HeaderMap) -> Result<Answer, Failure> {
+/// Large documents are made apart from the threads that answer other requests.
+async fn blocking<T: Send + 'static>(
+    app: &App,
+    make: impl FnOnce(&Documents) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let served = app.registry.served();
+    let made = tokio::task::spawn_blocking(move || make(&served.documents())).await;
+    made.map_err(ApiError::internal)?.map_err(ApiError::internal)
+}
+
+async fn openapi_v2(app: &App, headers: &HeaderMap) -> Result<Answer, Failure> {
     const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     // `@` has no place in a media type (RFC 9110, token), and clients refuse to parse it in an answer.
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    // openapi.v2.Document: swagger = 1, info = 2 { title = 1, version = 2 }, paths = 8, definitions = 9.
-    const DOCUMENT: &[u8] = b"\x0a\x032.0\x12\x10\x0a\x07konzert\x12\x05v1.37\x42\x00\x4a\x00";
-    let accept = headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if accept.contains(ASKED) || accept.contains(PROTOBUF) {
-        return Ok(respond::with_type(StatusCode::OK, PROTOBUF, ResponseBody::whole(DOCUMENT)));
+    let (encoding, content_type) = if names_media_type(headers, ASKED) || names_media_type(headers, PROTOBUF)
+    {
+        (V2Encoding::Protobuf, PROTOBUF)
+    } else {
+        only_json(headers)?;
+        (V2Encoding::Json, "application/json")
+    };
+    let document = blocking(app, move |documents| documents.openapi_v2(encoding)).await?;
+    let mut answer = unpacked(&document, content_type, headers)?;
+    answer.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
+    Ok(answer)
+}
+
+/// What the gauges of `/metrics` show.
+fn gauges(app: &App) -> Gauges {
+    let (registry, served) = (&app.registry, app.registry.served());
+    let mut objects = BTreeMap::new();
+    for kind in served.catalogue.kinds() {
+        let place = served.place_of(kind.clone(), None);
+        objects
+            .entry(kind.group_resource().to_string())
+            .or_insert_with(|| registry.store.count(&place.prefix()));
     }
-    require_json(headers)?;
-    let document = json!({"swagger": "2.0", "info": {"title": "konzert", "version": "v1.37"}, "paths": {}, "definitions": {}});
-    Ok(respond::value(StatusCode::OK, &document)?)
+    Gauges { store: registry.store.stats(), objects: objects.into_iter().collect() }
 }
 
 fn other(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
-    if let Some(group_version) = path.strip_prefix("/openapi/v3/") {
-        return openapi(app, group_version, parts);
-    }
     for root in ["/healthz", "/livez", "/readyz"] {
         match path.strip_prefix(root) {
             Some("") => return health(app, root, parts),
@@ -103,34 +137,65 @@ fn discovery(app: &App, path: &str, headers: &HeaderMap) -> Result<Answer, Failu
 
 /// A document with its `ETag`; 304 when the client has it.
 fn cached(document: &Document, content_type: &'static str, headers: &HeaderMap) -> Answer {
-    let etag = format!("\"{}\"", document.hash);
+    let bytes = if is_known(&document.hash, headers) { None } else { Some(document.bytes.clone()) };
+    tagged(&document.hash, content_type, bytes)
+}
+
+/// As [`cached`], for a compressed document: it is sent as it is to clients that can read it.
+fn unpacked(document: &Packed, content_type: &'static str, headers: &HeaderMap) -> Result<Answer, ApiError> {
+    if is_known(&document.hash, headers) {
+        return Ok(tagged(&document.hash, content_type, None));
+    }
+    let gzip = accepts_gzip(headers);
+    let bytes = if gzip { document.gzip.clone() } else { document.unpack().map_err(ApiError::internal)? };
+    let mut answer = tagged(&document.hash, content_type, Some(bytes));
+    if gzip {
+        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    answer.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    Ok(answer)
+}
+
+fn is_known(hash: &str, headers: &HeaderMap) -> bool {
     let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let fresh = known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag);
-    let (code, bytes) = if fresh {
-        (StatusCode::NOT_MODIFIED, Bytes::new())
-    } else {
-        (StatusCode::OK, document.bytes.clone())
+    known.split(',').any(|tag| tag.trim().trim_start_matches("W/").trim_matches('"') == hash)
+}
+
+/// `None`: the client has it.
+fn tagged(hash: &str, content_type: &'static str, bytes: Option<Bytes>) -> Answer {
+    let (code, bytes) = match bytes {
+        Some(bytes) => (StatusCode::OK, bytes),
+        None => (StatusCode::NOT_MODIFIED, Bytes::new()),
     };
     let mut answer = respond::with_type(code, content_type, ResponseBody::whole(bytes));
-    if let Ok(value) = HeaderValue::from_str(&etag) {
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{hash}\"")) {
         answer.headers_mut().insert(ETAG, value);
     }
     answer
 }
 
-fn openapi(app: &App, group_version: &str, parts: &Parts) -> Result<Answer, Failure> {
-    require_json(&parts.headers)?;
-    let documents = app.registry.served().documents();
-    let document = documents.openapi(group_version).ok_or_else(ApiError::no_such_resource)?;
-    let mut answer = cached(&document, "application/json", &parts.headers);
+async fn openapi(app: &App, group_version: &str, parts: &Parts) -> Result<Answer, Failure> {
+    only_json(&parts.headers)?;
+    let wanted = group_version.to_owned();
+    let document = blocking(app, move |documents| documents.openapi(&wanted)).await?;
+    let document = document.ok_or_else(ApiError::no_such_resource)?;
     let asked = Query::parse(parts.uri.query())?;
-    if asked.text("hash") == Some(document.hash.as_str()) {
+    let asked = asked.text("hash");
+    if asked.is_some_and(|hash| hash != document.hash) {
+        // The address names a content that is gone; the new one stands elsewhere.
+        let address = format!("/openapi/v3/{group_version}?hash={}", document.hash);
+        let mut answer = respond::text(StatusCode::MOVED_PERMANENTLY, "");
+        answer.headers_mut().insert(LOCATION, HeaderValue::from_str(&address).map_err(ApiError::internal)?);
+        return Ok(answer);
+    }
+    let mut answer = unpacked(&document, "application/json", &parts.headers)?;
+    let headers = answer.headers_mut();
+    if asked.is_some() {
         // The address names the content, so it never changes.
-        let headers = answer.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
         headers.insert(EXPIRES, HeaderValue::from_static("Thu, 31 Dec 2099 23:59:59 GMT"));
     }
-    answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    headers.append(VARY, HeaderValue::from_static("Accept"));
     Ok(answer)
 }
 
@@ -151,6 +216,14 @@ fn health(app: &App, root: &str, parts: &Parts) -> Result<Answer, Failure> {
         report.push_str(&line);
     }
     let check = root.trim_start_matches('/');
+    let strangers: Vec<&str> =
+        excluded.iter().map(String::as_str).filter(|e| CHECKS.iter().all(|(name, _)| name != e)).collect();
+    if !strangers.is_empty() {
+        let list = strangers.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(",");
+        report.push_str("warn: some health checks cannot be excluded: no matches for ");
+        report.push_str(&list);
+        report.push('\n');
+    }
     if !healthy {
         report.push_str(check);
         report.push_str(" check failed\n");
@@ -169,7 +242,9 @@ fn one_check(app: &App, name: &str) -> Result<Answer, Failure> {
         CHECKS.iter().find(|(known, _)| *known == name).ok_or_else(ApiError::no_such_resource)?;
     match check(app) {
         Ok(()) => Ok(respond::text(StatusCode::OK, "ok")),
-        Err(why) => Ok(respond::text(StatusCode::INTERNAL_SERVER_ERROR, why)),
+        Err(why) => {
+            Ok(respond::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}")))
+        }
     }
 }
 

@@ -15,8 +15,10 @@
 //! | custom kinds | `definitions` |
 //! | the list of API groups as objects | `apiservices` |
 //! | events that grew old | `expiry` |
-//! | discovery, `OpenAPI`, health, metrics | `documents`, `discovery`, `metrics` |
-//! | stored bytes, shapes, answers | `encode`, `present`, `body`, `respond` |
+//! | discovery, `OpenAPI`, health, metrics | `documents`, `discovery`, `packed`, `metrics` |
+//! | limits of requests, time and bytes | `limits` |
+//! | its readers by themselves, for fuzzing | [`inputs`] |
+//! | stored bytes, shapes, answers | `encode`, `present`, `body`, `respond`, `rendering`, `yaml` |
 //!
 //! Invariants: no handler per kind; a custom kind takes the same path as a built-in one; an object is encoded once, when it
 //! is written, and its bytes are shared by get, list and every watch; a parameter that is not understood is an error.
@@ -38,17 +40,22 @@ mod encode;
 mod error;
 mod expiry;
 mod hooks;
+pub mod inputs;
+mod limits;
 mod metrics;
 mod negotiate;
 mod operation;
 mod options;
+mod packed;
 pub mod pki;
 mod present;
 mod registry;
+mod rendering;
 mod request;
 mod respond;
 mod reviews;
 mod serve;
+mod yaml;
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -66,6 +73,7 @@ pub use self::registry::{LogRequest, PodStreams};
 use crate::auth::token::{SigningKey, Tokens};
 use crate::dispatch::App;
 use crate::hooks::Hooks;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::serve::AbortOnDrop;
@@ -136,7 +144,7 @@ impl ApiServer {
         );
         let expiring = AbortOnDrop(tokio::spawn(expiry::run(registry.clone())));
         let aggregating = AbortOnDrop(tokio::spawn(auth::follow::aggregation(registry.clone())));
-        let app = Arc::new(App { registry, metrics: Metrics::default(), tokens });
+        let app = Arc::new(App { registry, metrics: Metrics::default(), limits: Limits::default(), tokens });
         let (end_of_streams, _) = tokio::sync::watch::channel(false);
         Ok(Self(Arc::new(Inner { app, end_of_streams, _background: [following, expiring, aggregating] })))
     }

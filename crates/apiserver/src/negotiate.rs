@@ -1,6 +1,6 @@
 //! Content negotiation: which shape of answer `Accept` asks for, and how a body says it is encoded.
 //!
-//! Answers are JSON; only their shape varies (the object, a Table, metadata only). Media ranges are taken in the order of
+//! Answers are JSON or YAML, and their shape varies (the object, a Table, metadata only). Media ranges are taken in the order of
 //! their quality, then of their appearance, as Kubernetes does.
 
 use http::HeaderMap;
@@ -8,7 +8,8 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use konzert_api::ApiError;
 
 /// Media types offered when nothing fits.
-const OFFERED: &[&str] = &["application/json"];
+const OFFERED: &[&str] = &["application/json", "application/yaml"];
+const STREAMED: &[&str] = &["application/json"];
 const MAX_RANGES: usize = 32;
 
 /// The shape of a resource in an answer.
@@ -71,9 +72,13 @@ impl MediaRange {
         matches!(self.media.as_str(), "application/json" | "application/*" | "*/*")
     }
 
+    fn takes_yaml(&self) -> bool {
+        self.media == "application/yaml"
+    }
+
     /// `Some` when this range asks for something that can be given.
     fn shape(&self) -> Option<Shape> {
-        if !self.takes_json() || self.quality <= 0.0 {
+        if !(self.takes_json() || self.takes_yaml()) || self.quality <= 0.0 {
             return None;
         }
         let Some(kind) = self.param("as") else { return Some(Shape::Object) };
@@ -114,6 +119,22 @@ pub(crate) fn shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
     ranges.iter().find_map(MediaRange::shape).ok_or_else(|| ApiError::not_acceptable(OFFERED))
 }
 
+/// As [`shape`], for streams: they are JSON only.
+pub(crate) fn stream_shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
+    let ranges = ranges(headers);
+    if ranges.is_empty() {
+        return Ok(Shape::Object);
+    }
+    let mut json = ranges.iter().filter(|range| range.takes_json());
+    json.find_map(MediaRange::shape).ok_or_else(|| ApiError::not_acceptable(STREAMED))
+}
+
+/// Whether YAML is what the client would rather have.
+pub(crate) fn prefers_yaml(headers: &HeaderMap) -> bool {
+    let ranges = ranges(headers);
+    ranges.iter().find(|range| range.shape().is_some()).is_some_and(MediaRange::takes_yaml)
+}
+
 /// How a discovery document is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiscoveryShape {
@@ -130,7 +151,10 @@ pub(crate) fn discovery_shape(headers: &HeaderMap) -> Result<DiscoveryShape, Api
         return Ok(DiscoveryShape::Plain);
     }
     let of = |range: &MediaRange| {
-        if !range.takes_json() {
+        if range.takes_yaml() && range.params.is_empty() {
+            return Some(DiscoveryShape::Plain);
+        }
+        if !range.takes_json() || range.quality <= 0.0 {
             return None;
         }
         match (range.param("as"), range.param("g"), range.param("v")) {
@@ -147,13 +171,27 @@ pub(crate) fn discovery_shape(headers: &HeaderMap) -> Result<DiscoveryShape, Api
     ranges.iter().find_map(of).ok_or_else(|| ApiError::not_acceptable(OFFERED))
 }
 
-/// Whether plain JSON is acceptable at all.
+/// Whether a plain object is acceptable at all.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let ranges = ranges(headers);
+    if ranges.is_empty() || ranges.iter().any(|range| range.takes_json() || range.takes_yaml()) {
+        return Ok(());
+    }
+    Err(ApiError::not_acceptable(OFFERED))
+}
+
+/// Whether JSON itself is acceptable, where nothing else is given.
+pub(crate) fn only_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let ranges = ranges(headers);
     if ranges.is_empty() || ranges.iter().any(MediaRange::takes_json) {
         return Ok(());
     }
-    Err(ApiError::not_acceptable(OFFERED))
+    Err(ApiError::not_acceptable(STREAMED))
+}
+
+/// Whether a media type is named, whatever its parameters.
+pub(crate) fn names_media_type(headers: &HeaderMap, media: &str) -> bool {
+    ranges(headers).iter().any(|range| range.media == media && range.quality > 0.0)
 }
 
 /// Whether the caller takes gzip.
@@ -203,12 +241,24 @@ mod tests {
             }),
             ("application/json;as=Table;g=meta.k8s.io;v=v9", None),
             ("application/vnd.kubernetes.protobuf", None),
-            ("application/yaml", None),
+            ("application/yaml", Some(Shape::Object)),
+            ("text/html;q=0.9, application/yaml;q=0.5", Some(Shape::Object)),
+            ("application/json;q=0", None),
         ];
         for (accept, want) in table {
             assert_eq!(shape(&headers(accept)).ok(), want, "{accept}");
         }
         assert_eq!(shape(&headers("text/plain")).unwrap_err().code, 406);
+    }
+
+    #[test]
+    fn yaml() {
+        assert!(prefers_yaml(&headers("application/yaml, application/json")));
+        assert!(!prefers_yaml(&headers("application/yaml;q=0.5, application/json")));
+        assert!(!prefers_yaml(&headers("*/*")));
+        assert_eq!(stream_shape(&headers("application/yaml")).unwrap_err().code, 406);
+        assert_eq!(stream_shape(&headers("application/yaml, application/json")).unwrap(), Shape::Object);
+        assert_eq!(only_json(&headers("application/yaml")).unwrap_err().code, 406);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: this is the only place that knows which verb goes with which subresource; no kind is named here.
 
 use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use konzert_api::apply::Force;
 use konzert_api::catalogue::ActsOn;
@@ -15,8 +16,11 @@ use crate::body::ResponseBody;
 use crate::decode::RawBody;
 use crate::dispatch::App;
 use crate::error::{Failure, revision_gone};
-use crate::negotiate::{Shape, require_json, shape};
-use crate::options::{ListOptions, LogOptions, Query, WriteOptions, options_invalid};
+use crate::metrics::{LongRunning, RequestLabels};
+use crate::negotiate::{Shape, require_json, shape, stream_shape};
+use crate::options::{
+    ListOptions, LogOptions, Query, VersionAsked, WriteOptions, options_invalid, resource_version,
+};
 use crate::present::Presenter;
 use crate::registry::{ApplyOptions, DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
 use crate::request::{ResourcePath, Verb, method_not_allowed};
@@ -66,6 +70,24 @@ impl<'a> Operation<'a> {
         };
         let (name, create_denied) = (path.name, None);
         Ok(Self { app, place, name, subresource, verb, query, headers, user, end_of_streams, create_denied })
+    }
+
+    /// What the request counts under.
+    pub(crate) fn labels(&self) -> RequestLabels {
+        let kind = &self.place.kind;
+        let scope = match (&self.name, &self.place.namespace) {
+            (Some(_), _) => "resource",
+            (None, Some(_)) => "namespace",
+            (None, None) => "cluster",
+        };
+        RequestLabels {
+            verb: self.verb.metric(),
+            group: kind.group().to_owned(),
+            version: kind.version().to_owned(),
+            resource: kind.plural().to_owned(),
+            subresource: self.subresource.map_or("", Subresource::name),
+            scope,
+        }
     }
 
     fn registry(&self) -> &Registry {
@@ -208,7 +230,10 @@ impl<'a> Operation<'a> {
     }
 
     fn presenter(&self) -> Result<Presenter, ApiError> {
-        let shape = shape(self.headers)?;
+        self.presenter_of(shape(self.headers)?)
+    }
+
+    fn presenter_of(&self, shape: Shape) -> Result<Presenter, ApiError> {
         let include = match shape {
             Shape::Table(_) => IncludeObject::parse(self.query.text("includeObject").unwrap_or_default())?,
             Shape::Object | Shape::Metadata(_) => IncludeObject::default(),
@@ -241,8 +266,8 @@ impl<'a> Operation<'a> {
 
     fn get(&self) -> Result<Answer, Failure> {
         let presenter = self.presenter()?;
-        if let Some(asked) = self.query.text("resourceVersion").and_then(|v| v.parse().ok()).map(Revision) {
-            let current = self.registry().store.revision();
+        if let VersionAsked::At(asked) = resource_version(&self.query)? {
+            let (asked, current) = (Revision(asked), self.registry().store.revision());
             if asked > current {
                 return Err(revision_gone(Compacted { requested: asked, oldest: current, current }).into());
             }
@@ -260,9 +285,11 @@ impl<'a> Operation<'a> {
     }
 
     fn watch(self) -> Result<Answer, Failure> {
-        let presenter = self.presenter()?;
+        let presenter = self.presenter_of(stream_shape(self.headers)?)?;
         let options = ListOptions::parse(&self.query, true)?;
+        let open = self.app.metrics.stream(&self.labels());
         let stream = self.app.registry.watch(self.place, &options, presenter, self.end_of_streams)?;
+        let stream = counted(stream, open);
         let mut answer = respond::with_type(StatusCode::OK, "application/json", ResponseBody::stream(stream));
         answer
             .headers_mut()
@@ -272,9 +299,10 @@ impl<'a> Operation<'a> {
 
     async fn log(self) -> Result<Answer, Failure> {
         let options = LogOptions::parse(&self.query, now())?;
+        let open = self.app.metrics.stream(&self.labels());
         let name = self.name.as_deref().unwrap_or_default();
         let stream = self.app.registry.log(&self.place, name, options, self.end_of_streams).await?;
-        Ok(respond::with_type(StatusCode::OK, "text/plain", ResponseBody::stream(stream)))
+        Ok(respond::with_type(StatusCode::OK, "text/plain", ResponseBody::stream(counted(stream, open))))
     }
 
     async fn update(&self, body: &RawBody, mode: Mode) -> Result<Answer, Failure> {
@@ -322,6 +350,18 @@ impl<'a> Operation<'a> {
         let shown = if is_status { bytes.clone() } else { self.presenter()?.object(bytes, now())? };
         Ok(respond::json(StatusCode::OK, shown))
     }
+}
+
+/// The stream counts as open for as long as somebody holds it.
+fn counted(
+    stream: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    open: LongRunning,
+) -> BoxStream<'static, Result<Bytes, std::io::Error>> {
+    stream
+        .inspect(move |_| {
+            let _held = &open;
+        })
+        .boxed()
 }
 
 fn check_scope(place: &Place, path: &ResourcePath, verb: Verb) -> Result<(), ApiError> {

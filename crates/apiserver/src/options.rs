@@ -1,7 +1,7 @@
 //! Query parameters, read once into typed options.
 //!
-//! Invariant: a parameter that is not known is an error, never silence; so is a value that is not understood. What a
-//! parameter means for a verb is decided in [`crate::registry`].
+//! Invariant: a parameter that changes meaning and is not supported is an error, never silence; so is a value that is not
+//! understood. What a parameter means for a verb is decided in [`crate::registry`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,40 +16,11 @@ use crate::request::{PlusSign, percent_decode};
 
 const MAX_QUERY_BYTES: usize = 64 * 1024;
 
-/// Known parameters that change nothing here: formatting.
-const HARMLESS: &[&str] = &["pretty", "timeout", "insecureSkipTLSVerifyBackend"];
-/// Known parameters that mean something; every other one is refused.
-const MEANINGFUL: &[&str] = &[
-    "allowWatchBookmarks",
-    "container",
-    "continue",
-    "dryRun",
-    "fieldManager",
-    "fieldSelector",
-    "fieldValidation",
-    "follow",
-    "force",
-    "gracePeriodSeconds",
-    "includeObject",
-    "labelSelector",
-    "limit",
-    "limitBytes",
-    "orphanDependents",
-    "previous",
-    "propagationPolicy",
-    "resourceVersion",
-    "resourceVersionMatch",
-    "sendInitialEvents",
-    "sinceSeconds",
-    "sinceTime",
-    "stream",
-    "tailLines",
-    "timeoutSeconds",
-    "timestamps",
-    "watch",
-];
+/// Parameters of Kubernetes that change what is done, and that this server cannot do. Names that nobody knows are ignored,
+/// as Kubernetes does: client libraries add their own.
+const UNSUPPORTED: &[&str] = &["shardSelector"];
 
-/// The decoded query string; the last value of a repeated parameter wins, except where lists are asked for.
+/// The decoded query string; the first value of a repeated parameter wins, except where lists are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Query(BTreeMap<String, Vec<String>>);
 
@@ -75,9 +46,9 @@ impl Query {
         Ok(Self(all))
     }
 
-    /// Refuses parameters nobody here knows.
-    pub(crate) fn refuse_unknown(&self) -> Result<(), ApiError> {
-        match self.0.keys().find(|k| !HARMLESS.contains(&k.as_str()) && !MEANINGFUL.contains(&k.as_str())) {
+    /// Refuses parameters that would change the meaning of the request.
+    pub(crate) fn refuse_unsupported(&self) -> Result<(), ApiError> {
+        match UNSUPPORTED.iter().find(|key| self.text(key).is_some()) {
             None => Ok(()),
             Some(key) => Err(ApiError::bad_request(format!(
                 "the query parameter {key:?} is not supported by this server; it would have been ignored"
@@ -85,9 +56,9 @@ impl Query {
         }
     }
 
-    /// The last value, `None` when absent or empty.
+    /// The first value, `None` when absent or empty.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|v| v.last()).map(String::as_str).filter(|v| !v.is_empty())
+        self.0.get(key).and_then(|v| v.first()).map(String::as_str).filter(|v| !v.is_empty())
     }
 
     /// All values.
@@ -102,7 +73,7 @@ impl Query {
 
     /// `None` when absent.
     pub(crate) fn optional_flag(&self, key: &str) -> Result<Option<bool>, ApiError> {
-        let Some(value) = self.0.get(key).and_then(|v| v.last()) else { return Ok(None) };
+        let Some(value) = self.0.get(key).and_then(|v| v.first()) else { return Ok(None) };
         match value.to_ascii_lowercase().as_str() {
             "" | "1" | "t" | "true" => Ok(Some(true)),
             "0" | "f" | "false" => Ok(Some(false)),
@@ -146,7 +117,7 @@ impl WriteOptions {
             Some("Ignore") => FieldValidation::Ignore,
             Some(other) => {
                 let error =
-                    FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]);
+                    FieldError::not_supported("fieldValidation", other, &["", "Ignore", "Strict", "Warn"]);
                 return Err(options_invalid(kind, error));
             }
         };
@@ -181,7 +152,12 @@ pub(crate) fn dry_run(values: &[String], kind: &'static str) -> Result<bool, Api
 }
 
 pub(crate) fn options_invalid(kind: &'static str, error: FieldError) -> ApiError {
-    ApiError::invalid(&GroupKind::new("meta.k8s.io", kind), "", vec![error])
+    options_errors(kind, vec![error])
+}
+
+/// 422 about options, which are an object of the group `meta.k8s.io`.
+pub(crate) fn options_errors(kind: &'static str, errors: Vec<FieldError>) -> ApiError {
+    ApiError::invalid(&GroupKind::new("meta.k8s.io", kind), "", errors)
 }
 
 /// How `resourceVersion` is meant.
@@ -219,17 +195,13 @@ pub(crate) struct ListOptions {
 impl ListOptions {
     /// Reads and cross-checks the parameters. `watch` selects the rules.
     pub(crate) fn parse(query: &Query, watch: bool) -> Result<Self, ApiError> {
-        let limit = match query.number("limit")? {
-            None | Some(0) => None,
-            Some(n) => {
-                Some(usize::try_from(n).map_err(|_e| ApiError::bad_request("limit must not be negative"))?)
-            }
-        };
+        // Zero and less have always meant "no limit".
+        let limit = query.number("limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
         let options = Self {
             label_selector: query.text("labelSelector").map(str::to_owned),
             field_selector: query.text("fieldSelector").map(str::to_owned),
             version: resource_version(query)?,
-            version_match: version_match(query)?,
+            version_match: version_match(query),
             limit,
             continue_token: query.text("continue").map(str::to_owned),
             timeout: query
@@ -240,91 +212,92 @@ impl ListOptions {
             bookmarks: query.flag("allowWatchBookmarks")?,
             send_initial_events: query.optional_flag("sendInitialEvents")?,
         };
-        if watch {
-            options.check_watch()?;
-        } else {
-            options.check_list()?;
+        let sent = query.text("resourceVersionMatch");
+        let errors = if watch { options.watch_errors(sent) } else { options.list_errors(sent) };
+        if !errors.is_empty() {
+            return Err(options_errors("ListOptions", errors));
         }
-        Ok(options)
-    }
-
-    fn check_list(&self) -> Result<(), ApiError> {
-        if self.send_initial_events.is_some() {
-            return Err(forbidden_option("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-        }
-        if self.continue_token.is_some() && !matches!(self.version, VersionAsked::Latest | VersionAsked::Any)
-        {
+        let at_revision = matches!(options.version, VersionAsked::At(_));
+        if !watch && options.continue_token.is_some() && at_revision {
             return Err(ApiError::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        let Some(version_match) = self.version_match else { return Ok(()) };
-        let field = "resourceVersionMatch";
-        if self.version == VersionAsked::Latest {
-            let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
-            return Err(forbidden_option(field, why));
-        }
-        if self.continue_token.is_some() {
-            return Err(forbidden_option(
-                field,
-                "resourceVersionMatch is forbidden when continue is provided",
-            ));
-        }
-        if version_match == VersionMatch::Exact && self.version == VersionAsked::Any {
-            let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
-            return Err(forbidden_option(field, why));
-        }
-        Ok(())
+        Ok(options)
     }
 
-    fn check_watch(&self) -> Result<(), ApiError> {
-        let field = "resourceVersionMatch";
-        if self.continue_token.is_some() {
-            return Err(forbidden_option("continue", "continue is forbidden for watch"));
+    /// `sent` is `resourceVersionMatch` as the client wrote it.
+    fn list_errors(&self, sent: Option<&str>) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if let Some(sent) = sent {
+            let mut forbid = |why: &str| errors.push(FieldError::forbidden(MATCH, why));
+            if self.version == VersionAsked::Latest {
+                forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+            }
+            if self.continue_token.is_some() {
+                forbid("resourceVersionMatch is forbidden when continue is provided");
+            }
+            if self.version_match == Some(VersionMatch::Exact) && self.version == VersionAsked::Any {
+                forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            }
+            if self.version_match.is_none() {
+                errors.push(FieldError::not_supported(MATCH, sent, &["Exact", "NotOlderThan", ""]));
+            }
         }
-        match (self.send_initial_events, self.version_match) {
-            (None, None) | (Some(_), Some(VersionMatch::NotOlderThan)) => Ok(()),
-            (None, Some(_)) => {
+        if self.send_initial_events.is_some() {
+            let why = "sendInitialEvents is forbidden for list";
+            errors.push(FieldError::forbidden("sendInitialEvents", why));
+        }
+        errors
+    }
+
+    fn watch_errors(&self, sent: Option<&str>) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let newer = self.version_match == Some(VersionMatch::NotOlderThan);
+        if self.send_initial_events.is_some() && !newer {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            errors.push(FieldError::forbidden(MATCH, why));
+        }
+        if let Some(sent) = sent {
+            if self.send_initial_events.is_none() {
                 let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-                Err(forbidden_option(field, why))
+                errors.push(FieldError::forbidden(MATCH, why));
             }
-            (Some(_), None) => {
-                let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-                Err(forbidden_option(field, why))
+            if !newer {
+                errors.push(FieldError::not_supported(MATCH, sent, &["NotOlderThan"]));
             }
-            (Some(_), Some(VersionMatch::Exact)) => Err(options_invalid(
-                "ListOptions",
-                FieldError::not_supported(field, "Exact", &["NotOlderThan"]),
-            )),
+            if self.continue_token.is_some() {
+                let why = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(FieldError::forbidden(MATCH, why));
+            }
         }
+        errors
     }
 }
 
-fn forbidden_option(field: &str, why: &str) -> ApiError {
-    options_invalid("ListOptions", FieldError::forbidden(field, why))
-}
+/// The parameter that most of the rules are about.
+const MATCH: &str = "resourceVersionMatch";
 
-fn resource_version(query: &Query) -> Result<VersionAsked, ApiError> {
+/// Reads `resourceVersion`; 400 when it is no number.
+pub(crate) fn resource_version(query: &Query) -> Result<VersionAsked, ApiError> {
     match query.text("resourceVersion") {
         None => Ok(VersionAsked::Latest),
         Some("0") => Ok(VersionAsked::Any),
         Some(text) => text.parse().map(VersionAsked::At).map_err(|_e| {
-            let error = FieldError::invalid("resourceVersion", text, "must be a whole number");
-            options_invalid("ListOptions", error)
+            ApiError::bad_request(format!(
+                "invalid resource version: resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing \
+                 {text:?}: invalid syntax"
+            ))
         }),
     }
 }
 
-fn version_match(query: &Query) -> Result<Option<VersionMatch>, ApiError> {
-    match query.text("resourceVersionMatch") {
-        None => Ok(None),
-        Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
-        Some("Exact") => Ok(Some(VersionMatch::Exact)),
-        Some(other) => {
-            let error =
-                FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan", ""]);
-            Err(options_invalid("ListOptions", error))
-        }
+/// `None` for absent, and for what is reported later.
+fn version_match(query: &Query) -> Option<VersionMatch> {
+    match query.text(MATCH)? {
+        "NotOlderThan" => Some(VersionMatch::NotOlderThan),
+        "Exact" => Some(VersionMatch::Exact),
+        _ => None,
     }
 }
 
@@ -385,7 +358,7 @@ mod tests {
 
     fn list(raw: &str, watch: bool) -> Result<ListOptions, ApiError> {
         let query = Query::parse(Some(raw))?;
-        query.refuse_unknown()?;
+        query.refuse_unsupported()?;
         ListOptions::parse(&query, watch)
     }
 
@@ -401,10 +374,11 @@ mod tests {
             ("resourceVersion=7&resourceVersionMatch=Odd", 422),
             ("continue=x&resourceVersion=7", 400),
             ("continue=x&resourceVersion=0&resourceVersionMatch=NotOlderThan", 422),
-            ("limit=-1", 400),
+            ("limit=-1", 0),
             ("limit=x", 400),
-            ("resourceVersion=x", 422),
+            ("resourceVersion=x", 400),
             ("shardSelector=x", 400),
+            ("timeout=32s&somebodys=own", 0),
         ];
         for (raw, code) in list_table {
             assert_eq!(list(raw, false).map_or_else(|e| e.code, |_| 0), code, "{raw}");
@@ -415,11 +389,34 @@ mod tests {
             ("sendInitialEvents=true", 422),
             ("sendInitialEvents=true&resourceVersionMatch=Exact", 422),
             ("resourceVersion=7&resourceVersionMatch=NotOlderThan", 422),
-            ("continue=x", 422),
+            ("continue=x", 0),
+            ("resourceVersion=x", 400),
+            ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x", 422),
         ];
         for (raw, code) in watch_table {
             assert_eq!(list(raw, true).map_or_else(|e| e.code, |_| 0), code, "{raw}");
         }
+    }
+
+    #[test]
+    fn every_broken_rule_is_named() {
+        let message = |raw, watch| list(raw, watch).unwrap_err().message;
+        assert_eq!(
+            message("resourceVersionMatch=Exact", false),
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \
+             unless resourceVersion is provided"
+        );
+        assert_eq!(
+            message("sendInitialEvents=true&resourceVersionMatch=Exact", true),
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: sendInitialEvents requires setting \
+             resourceVersionMatch to NotOlderThan, resourceVersionMatch: Unsupported value: \"Exact\": supported values: \
+             \"NotOlderThan\"]"
+        );
+        assert_eq!(
+            message("resourceVersion=0&resourceVersionMatch=Exact&sendInitialEvents=1", false),
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is \
+             forbidden for resourceVersion \"0\", sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]"
+        );
     }
 
     #[test]

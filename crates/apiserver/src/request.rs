@@ -38,6 +38,20 @@ impl Verb {
             Self::DeleteCollection => "deletecollection",
         }
     }
+
+    /// The verb as metrics name it.
+    pub(crate) fn metric(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::List => "LIST",
+            Self::Watch => "WATCH",
+            Self::Create => "POST",
+            Self::Update => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::DeleteCollection => "DELETECOLLECTION",
+        }
+    }
 }
 
 /// A resource, a collection or a subresource.

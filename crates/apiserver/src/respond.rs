@@ -12,9 +12,11 @@ use serde_json::Value;
 
 use crate::body::ResponseBody;
 use crate::error::Failure;
+use crate::rendering::Rendering;
 
 pub(crate) type Answer = Response<ResponseBody>;
 
+const JSON: &str = "application/json";
 /// Smaller bodies are not worth compressing; the limit is Kubernetes'.
 const GZIP_MIN_BYTES: u64 = 128 * 1024;
 const MAX_WARNINGS: usize = 64;
@@ -22,7 +24,7 @@ const MAX_WARNING_BYTES: usize = 1024;
 
 /// An answer with a JSON body.
 pub(crate) fn json(code: StatusCode, bytes: Bytes) -> Answer {
-    with_type(code, "application/json", ResponseBody::whole(bytes))
+    with_type(code, JSON, ResponseBody::whole(bytes))
 }
 
 /// An answer with any body.
@@ -64,11 +66,12 @@ pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
     }
 }
 
-/// The last step: length, and compression of large bodies for clients that take it.
-pub(crate) async fn finish(answer: Answer, gzip: bool) -> Answer {
+/// The last step: the form asked for, length, and compression of large bodies for clients that take it.
+pub(crate) async fn finish(answer: Answer, rendering: Rendering) -> Answer {
+    let answer = render(answer, rendering).await;
     let (mut parts, body) = answer.into_parts();
     let Some(length) = body.exact_len() else { return Response::from_parts(parts, body) };
-    if !gzip || length < GZIP_MIN_BYTES {
+    if !rendering.gzip || length < GZIP_MIN_BYTES || parts.headers.contains_key(CONTENT_ENCODING) {
         set_length(&mut parts.headers, length);
         return Response::from_parts(parts, body);
     }
@@ -87,6 +90,29 @@ pub(crate) async fn finish(answer: Answer, gzip: bool) -> Answer {
         _ => ResponseBody::pieces(plain),
     };
     set_length(&mut parts.headers, body.exact_len().unwrap_or(0));
+    Response::from_parts(parts, body)
+}
+
+/// Whole JSON answers in another form; what cannot be rendered stays as it is.
+async fn render(answer: Answer, rendering: Rendering) -> Answer {
+    let (mut parts, body) = answer.into_parts();
+    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == JSON)
+        && !parts.headers.contains_key(CONTENT_ENCODING);
+    if rendering.is_compact_json() || !is_json || body.exact_len().unwrap_or(0) == 0 {
+        return Response::from_parts(parts, body);
+    }
+    let chunks = match body.into_chunks() {
+        Ok(chunks) => chunks,
+        Err(stream) => return Response::from_parts(parts, stream),
+    };
+    let plain = chunks.clone();
+    let body = match tokio::task::spawn_blocking(move || rendering.render(&chunks.concat())).await {
+        Ok(Ok(rendered)) => {
+            rendering.label(&mut parts.headers);
+            ResponseBody::whole(rendered)
+        }
+        _ => ResponseBody::pieces(plain),
+    };
     Response::from_parts(parts, body)
 }
 

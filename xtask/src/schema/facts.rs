@@ -7,6 +7,18 @@
 
 use super::Markers;
 
+/// Fields whose map values are lists: protobuf wraps them in a message that k8s-openapi does not have.
+const LIST_WRAPPERS: &[(&str, &str, &str)] = &[(
+    "io.k8s.api.authentication.v1.TokenRequestSpec",
+    "attestations",
+    "io.k8s.api.authentication.v1.ExtraValue",
+)];
+
+/// The message around the lists of a map's values, for a field that only k8s-openapi knows.
+pub(crate) fn list_wrapper(message: &str, field: &str) -> Option<&'static str> {
+    LIST_WRAPPERS.iter().find(|(m, f, _)| (*m, *f) == (message, field)).map(|(_, _, wrapper)| *wrapper)
+}
+
 /// A field that came after k8s-pb.
 struct Newer {
     message: &'static str,

@@ -1,20 +1,25 @@
-//! `OpenAPI` v3: the index, and one document per group version.
+//! `OpenAPI` v3: the index, and one document per group version; and v2, made from them.
 //!
 //! Enough of a document for kubectl to choose a patch type, to know that the server validates fields, and to explain
-//! fields; and no more: it lists only what is served. `OpenAPI` v2 is not here.
+//! fields; and no more: it lists only what is served.
 //!
 //! Invariants: strategic merge patch is listed for built-in kinds only; every `$ref` of a document leads to a schema of
 //! the same document; the same kinds give the same document.
 
+mod gnostic;
 mod paths;
 mod schemas;
 #[cfg(test)]
 mod tests;
+pub(crate) mod types;
+mod v2;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::catalogue::{self, Gvk, Kind, Scope, StorageClass, Subresource};
+
+pub use v2::{V2Encoding, write_v2};
 
 /// What a document needs to know of a kind.
 #[derive(Clone, Debug)]
@@ -31,17 +36,31 @@ pub struct OpenApiKind<'a> {
     pub custom_schema: Option<&'a Value>,
     /// Objects are not kept; there is nothing but `create`.
     pub create_only: bool,
+    /// Fields of a custom kind that a field selector may name, `.spec.color`.
+    pub selectable_fields: Vec<String>,
 }
 
 impl<'a> From<&'a Kind> for OpenApiKind<'a> {
     fn from(kind: &'a Kind) -> Self {
-        let custom_schema = match kind {
-            Kind::Builtin(_) => None,
-            Kind::Custom(custom) => Some(custom.raw_schema.as_ref()),
+        let (custom_schema, selectable_fields) = match kind {
+            Kind::Builtin(_) => (None, Vec::new()),
+            Kind::Custom(custom) => {
+                let fields =
+                    custom.selectable_fields.iter().map(|f| format!(".{}", f.trim_start_matches('.')));
+                (Some(custom.raw_schema.as_ref()), fields.collect())
+            }
         };
         let (scope, subresources) = (kind.scope(), kind.subresources());
         let create_only = kind.acts_on().is_some();
-        Self { gvk: kind.gvk(), plural: kind.plural(), scope, subresources, custom_schema, create_only }
+        Self {
+            gvk: kind.gvk(),
+            plural: kind.plural(),
+            scope,
+            subresources,
+            custom_schema,
+            create_only,
+            selectable_fields,
+        }
     }
 }
 

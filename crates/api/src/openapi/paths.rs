@@ -10,10 +10,10 @@ use crate::catalogue::{Scope, Subresource};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
-const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
-const ANSWERS: &[&str] = &["application/json"];
-const OBJECTS: &[&str] = &["application/json", "application/vnd.kubernetes.protobuf"];
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const ANSWERS: &[&str] = &["application/json", "application/yaml"];
+const OBJECTS: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /// What an operation answers with and is labelled as.
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ fn patch(target: Target<'_>) -> Value {
         "boolean",
         "take over fields that other managers own; for apply patches only",
     ));
-    let mut types = vec![JSON_PATCH, MERGE_PATCH, APPLY_PATCH];
+    let mut types = vec![APPLY_PATCH, JSON_PATCH, MERGE_PATCH];
     if !target.custom {
         types.push(STRATEGIC_PATCH);
     }
@@ -185,6 +185,7 @@ fn delete(target: Target<'_>, action: &str) -> Value {
     let mut parameters = vec![
         query("dryRun", "string", "`All`: go through all stages, but change nothing"),
         query("gracePeriodSeconds", "integer", "seconds until the object is gone; 0 is at once"),
+        query("orphanDependents", "boolean", "deprecated: use propagationPolicy"),
         query("propagationPolicy", "string", "`Orphan`, `Background` or `Foreground`"),
     ];
     if action == "deletecollection" {

@@ -1,16 +1,9 @@
 //! The schemas of a document: types and descriptions from k8s-openapi, merge rules from the schema table, custom kinds
 //! from their own definitions.
 
-use k8s_openapi::api::{
-    admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
-    coordination, core, discovery, events, networking, node, policy, rbac, scheduling, storage,
-};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
-use k8s_openapi::apimachinery::pkg::apis::meta;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
-use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::types::{generate, generator};
 use super::{
     BINDING, DELETE_OPTIONS, EVICTION, LIST_META, OBJECT_META, OpenApiKind, SCALE, STATUS, TOKEN_REQUEST,
     gvk_value, reference, schema_name,
@@ -27,7 +20,7 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
         let name = schema_name(kind);
         match kind.custom_schema {
             Some(own) => {
-                custom.insert(name.clone(), custom_schema(kind.gvk, own));
+                custom.insert(name.clone(), custom_schema(kind, own));
             }
             None => generate(&mut generator, &name),
         }
@@ -66,102 +59,6 @@ pub(super) fn schemas(kinds: &[OpenApiKind<'_>]) -> Value {
     all.append(&mut lists);
     all.append(&mut custom);
     Value::Object(all)
-}
-
-fn generator() -> SchemaGenerator {
-    let mut settings = SchemaSettings::openapi3();
-    settings.transforms.clear();
-    settings.meta_schema = None;
-    SchemaGenerator::new(settings)
-}
-
-/// Adds a type and all that it refers to. One line per kind.
-fn generate(generator: &mut SchemaGenerator, name: &str) {
-    macro_rules! types {
-        ($($name:literal => $type:ty,)*) => {
-            match name {
-                $($name => drop(generator.subschema_for::<$type>()),)*
-                _ => {}
-            }
-        };
-    }
-    types! {
-        "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy" =>
-            admissionregistration::v1::MutatingAdmissionPolicy,
-        "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding" =>
-            admissionregistration::v1::MutatingAdmissionPolicyBinding,
-        "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration" =>
-            admissionregistration::v1::MutatingWebhookConfiguration,
-        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy" =>
-            admissionregistration::v1::ValidatingAdmissionPolicy,
-        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding" =>
-            admissionregistration::v1::ValidatingAdmissionPolicyBinding,
-        "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration" =>
-            admissionregistration::v1::ValidatingWebhookConfiguration,
-        "io.k8s.api.apps.v1.ControllerRevision" => apps::v1::ControllerRevision,
-        "io.k8s.api.apps.v1.DaemonSet" => apps::v1::DaemonSet,
-        "io.k8s.api.apps.v1.Deployment" => apps::v1::Deployment,
-        "io.k8s.api.apps.v1.ReplicaSet" => apps::v1::ReplicaSet,
-        "io.k8s.api.apps.v1.StatefulSet" => apps::v1::StatefulSet,
-        "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler" => autoscaling::v1::HorizontalPodAutoscaler,
-        "io.k8s.api.authentication.v1.SelfSubjectReview" => authentication::v1::SelfSubjectReview,
-        "io.k8s.api.authentication.v1.TokenRequest" => authentication::v1::TokenRequest,
-        "io.k8s.api.authentication.v1.TokenReview" => authentication::v1::TokenReview,
-        "io.k8s.api.authorization.v1.LocalSubjectAccessReview" => authorization::v1::LocalSubjectAccessReview,
-        "io.k8s.api.authorization.v1.SelfSubjectAccessReview" => authorization::v1::SelfSubjectAccessReview,
-        "io.k8s.api.authorization.v1.SelfSubjectRulesReview" => authorization::v1::SelfSubjectRulesReview,
-        "io.k8s.api.authorization.v1.SubjectAccessReview" => authorization::v1::SubjectAccessReview,
-        "io.k8s.api.autoscaling.v1.Scale" => autoscaling::v1::Scale,
-        "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler" => autoscaling::v2::HorizontalPodAutoscaler,
-        "io.k8s.api.batch.v1.CronJob" => batch::v1::CronJob,
-        "io.k8s.api.batch.v1.Job" => batch::v1::Job,
-        "io.k8s.api.certificates.v1.CertificateSigningRequest" => certificates::v1::CertificateSigningRequest,
-        "io.k8s.api.coordination.v1.Lease" => coordination::v1::Lease,
-        "io.k8s.api.core.v1.Binding" => core::v1::Binding,
-        "io.k8s.api.core.v1.ConfigMap" => core::v1::ConfigMap,
-        "io.k8s.api.core.v1.Endpoints" => core::v1::Endpoints,
-        "io.k8s.api.core.v1.Event" => core::v1::Event,
-        "io.k8s.api.core.v1.LimitRange" => core::v1::LimitRange,
-        "io.k8s.api.core.v1.Namespace" => core::v1::Namespace,
-        "io.k8s.api.core.v1.Node" => core::v1::Node,
-        "io.k8s.api.core.v1.PersistentVolume" => core::v1::PersistentVolume,
-        "io.k8s.api.core.v1.PersistentVolumeClaim" => core::v1::PersistentVolumeClaim,
-        "io.k8s.api.core.v1.Pod" => core::v1::Pod,
-        "io.k8s.api.core.v1.PodTemplate" => core::v1::PodTemplate,
-        "io.k8s.api.core.v1.ReplicationController" => core::v1::ReplicationController,
-        "io.k8s.api.core.v1.ResourceQuota" => core::v1::ResourceQuota,
-        "io.k8s.api.core.v1.Secret" => core::v1::Secret,
-        "io.k8s.api.core.v1.Service" => core::v1::Service,
-        "io.k8s.api.core.v1.ServiceAccount" => core::v1::ServiceAccount,
-        "io.k8s.api.discovery.v1.EndpointSlice" => discovery::v1::EndpointSlice,
-        "io.k8s.api.networking.v1.IPAddress" => networking::v1::IPAddress,
-        "io.k8s.api.networking.v1.Ingress" => networking::v1::Ingress,
-        "io.k8s.api.networking.v1.IngressClass" => networking::v1::IngressClass,
-        "io.k8s.api.networking.v1.NetworkPolicy" => networking::v1::NetworkPolicy,
-        "io.k8s.api.networking.v1.ServiceCIDR" => networking::v1::ServiceCIDR,
-        "io.k8s.api.node.v1.RuntimeClass" => node::v1::RuntimeClass,
-        "io.k8s.api.policy.v1.Eviction" => policy::v1::Eviction,
-        "io.k8s.api.scheduling.v1.PriorityClass" => scheduling::v1::PriorityClass,
-        "io.k8s.api.storage.v1.CSIDriver" => storage::v1::CSIDriver,
-        "io.k8s.api.storage.v1.CSINode" => storage::v1::CSINode,
-        "io.k8s.api.storage.v1.CSIStorageCapacity" => storage::v1::CSIStorageCapacity,
-        "io.k8s.api.storage.v1.StorageClass" => storage::v1::StorageClass,
-        "io.k8s.api.storage.v1.VolumeAttachment" => storage::v1::VolumeAttachment,
-        "io.k8s.api.storage.v1.VolumeAttributesClass" => storage::v1::VolumeAttributesClass,
-        "io.k8s.api.events.v1.Event" => events::v1::Event,
-        "io.k8s.api.policy.v1.PodDisruptionBudget" => policy::v1::PodDisruptionBudget,
-        "io.k8s.api.rbac.v1.ClusterRole" => rbac::v1::ClusterRole,
-        "io.k8s.api.rbac.v1.ClusterRoleBinding" => rbac::v1::ClusterRoleBinding,
-        "io.k8s.api.rbac.v1.Role" => rbac::v1::Role,
-        "io.k8s.api.rbac.v1.RoleBinding" => rbac::v1::RoleBinding,
-        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition" =>
-            apiextensions::v1::CustomResourceDefinition,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions" => meta::v1::DeleteOptions,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta" => meta::v1::ListMeta,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" => meta::v1::ObjectMeta,
-        "io.k8s.apimachinery.pkg.apis.meta.v1.Status" => meta::v1::Status,
-        "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService" => apiregistration::v1::APIService,
-    }
 }
 
 /// `OpenAPI` 3.0 ignores what stands beside a `$ref`, so descriptions go around it: `allOf: [{$ref}]`.
@@ -272,11 +169,17 @@ fn list_schema(gvk: &Gvk, name: &str) -> Value {
 }
 
 /// The custom kind's own schema, with what every object has.
-fn custom_schema(gvk: &Gvk, own: &Value) -> Value {
+fn custom_schema(kind: &OpenApiKind<'_>, own: &Value) -> Value {
+    let gvk = kind.gvk;
     let mut definition = own.as_object().cloned().unwrap_or_default();
     definition.insert("type".to_owned(), json!("object"));
     let gvk = gvk_value(&gvk.group, &gvk.version, &gvk.kind);
     definition.insert("x-kubernetes-group-version-kind".to_owned(), json!([gvk]));
+    if !kind.selectable_fields.is_empty() {
+        let fields: Vec<Value> =
+            kind.selectable_fields.iter().map(|path| json!({ "fieldPath": path })).collect();
+        definition.insert("x-kubernetes-selectable-fields".to_owned(), json!(fields));
+    }
     let properties = definition.entry("properties").or_insert_with(|| json!({}));
     if let Value::Object(properties) = properties {
         properties.insert("apiVersion".to_owned(), json!({ "type": "string", "description": API_VERSION }));

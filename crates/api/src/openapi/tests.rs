@@ -20,6 +20,7 @@ fn apps() -> Value {
         subresources: subresources.clone(),
         custom_schema: None,
         create_only: false,
+        selectable_fields: Vec::new(),
     };
     openapi_v3(&[kind(&APPS[0], "deployments"), kind(&APPS[1], "replicasets")])
 }
@@ -34,6 +35,7 @@ fn pods() -> Value {
         subresources,
         custom_schema: None,
         create_only: false,
+        selectable_fields: Vec::new(),
     }])
 }
 
@@ -49,6 +51,7 @@ fn custom() -> Value {
         subresources: vec![Subresource::Status],
         custom_schema: Some(&own),
         create_only: false,
+        selectable_fields: vec![".spec.color".to_owned()],
     }])
 }
 
@@ -140,10 +143,9 @@ fn kubectl_finds_patch_types_and_server_side_validation() {
     let expected = json!({ "group": "apps", "version": "v1", "kind": "Deployment" });
     assert_eq!(deployment["x-kubernetes-group-version-kind"], expected);
     let campaign = patch(&custom(), "/apis/konzert.dev/v1alpha1/patchcampaigns/{name}");
-    assert_eq!(
-        types(&campaign),
-        ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"]
-    );
+    let expected =
+        ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"];
+    assert_eq!(types(&campaign), expected);
     for operation in [deployment, campaign] {
         let names: Vec<&str> =
             operation["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
@@ -191,6 +193,7 @@ fn custom_kinds_keep_their_own_schema() {
     assert_eq!(schema["properties"]["spec"]["properties"]["waves"]["type"], "array");
     assert!(schema["properties"]["metadata"]["allOf"][0]["$ref"].is_string());
     assert_eq!(schema["x-kubernetes-group-version-kind"][0]["kind"], "PatchCampaign");
+    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": ".spec.color" }]));
 }
 
 #[test]

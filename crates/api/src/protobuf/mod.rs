@@ -170,12 +170,14 @@ impl Envelope {
     fn transcode(self, depth: usize) -> Result<Decoded, DecodeError> {
         let Self { api_version, kind, raw, unknown_fields, .. } = self;
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        let Some(message) = schema().by_gvk(group, version, &kind) else {
-            return Err(DecodeError::UnknownKind { api_version, kind });
-        };
         let mut transcoder = Transcoder { unknown_fields, left: MAX_VALUES };
         let mut object = Map::new();
-        transcoder.message(message, &raw, depth, &mut object)?;
+        let item = kind.strip_suffix("List").and_then(|item| schema().by_gvk(group, version, item));
+        match (schema().by_gvk(group, version, &kind), item) {
+            (Some(message), _) => transcoder.message(message, &raw, depth, &mut object)?,
+            (None, Some(item)) => transcoder.list_of(item, &raw, depth, &mut object)?,
+            (None, None) => return Err(DecodeError::UnknownKind { api_version, kind }),
+        }
         object.insert("apiVersion".to_owned(), Value::from(api_version.as_str()));
         object.insert("kind".to_owned(), Value::from(kind.as_str()));
         let unknown_fields = transcoder.unknown_fields;
@@ -221,6 +223,35 @@ impl Transcoder {
                 Cardinality::Map => self.map(at, value, object)?,
             }
         }
+        Ok(())
+    }
+
+    /// `FooList{metadata, items}`: the table has no messages for lists, because all of them look the same.
+    fn list_of(
+        &mut self,
+        item: &Message,
+        bytes: &[u8],
+        depth: usize,
+        object: &mut Map<String, Value>,
+    ) -> Result<(), DecodeError> {
+        const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+        let meta = schema().message(LIST_META).expect("the table has the metadata of lists");
+        let (mut metadata, mut items) = (Map::new(), Vec::new());
+        let mut reader = Reader::new(bytes);
+        while let Some((tag, value)) = reader.next()? {
+            self.count()?;
+            match (tag, value) {
+                (1, WireValue::Bytes(bytes)) => self.message(meta, bytes, depth + 1, &mut metadata)?,
+                (2, WireValue::Bytes(bytes)) => {
+                    let mut object = Map::new();
+                    self.message(item, bytes, depth + 1, &mut object)?;
+                    items.push(Value::Object(object));
+                }
+                _ => self.unknown_fields += 1,
+            }
+        }
+        object.insert("metadata".to_owned(), Value::Object(metadata));
+        object.insert("items".to_owned(), Value::Array(items));
         Ok(())
     }
 

@@ -61,8 +61,13 @@ fn element(field: &Field, value: &mut Value) {
             FieldKind::Int32 | FieldKind::Int64 => Value::from(0),
             FieldKind::Double => Value::from(0.0),
             FieldKind::Bool => Value::from(false),
-            FieldKind::Message(id) if schema().get(id).special.is_none() => Value::Object(Map::new()),
-            FieldKind::Message(_) => return,
+            FieldKind::Message(id) => match schema().get(id).special {
+                None => Value::Object(Map::new()),
+                Some(Special::Quantity) => Value::from("0"),
+                Some(Special::IntOrString) => Value::from(0),
+                Some(Special::Strings) => Value::Array(Vec::new()),
+                Some(_) => return,
+            },
         };
     }
     one_value(field, value);

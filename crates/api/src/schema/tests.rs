@@ -1,8 +1,7 @@
 //! The table against the schemas of k8s-openapi, and the walks over it.
 
 use proptest::prelude::*;
-use schemars::generate::{SchemaGenerator, SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::catalogue::Gvk;
@@ -10,45 +9,6 @@ use crate::catalogue::Gvk;
 const DEPLOYMENT: Gvk = Gvk::fixed("apps", "v1", "Deployment");
 const POD: Gvk = Gvk::fixed("", "v1", "Pod");
 const CRD: Gvk = Gvk::fixed("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
-
-/// The definitions of every kind that we serve and of what they refer to.
-fn oracle() -> Map<String, Value> {
-    use k8s_openapi::api::{apps, autoscaling, batch, coordination, core, discovery, policy};
-    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Status};
-    let mut settings = SchemaSettings::openapi3();
-    settings.transforms.clear();
-    let mut generator = SchemaGenerator::new(settings);
-    macro_rules! add {
-        ($($kind:ty),* $(,)?) => { $(drop(generator.subschema_for::<$kind>());)* };
-    }
-    add!(
-        apps::v1::Deployment,
-        apps::v1::ReplicaSet,
-        apps::v1::StatefulSet,
-        apps::v1::DaemonSet,
-        autoscaling::v1::Scale,
-        batch::v1::Job,
-        batch::v1::CronJob,
-        coordination::v1::Lease,
-        core::v1::ConfigMap,
-        core::v1::Event,
-        core::v1::Namespace,
-        core::v1::Node,
-        core::v1::PersistentVolume,
-        core::v1::PersistentVolumeClaim,
-        core::v1::Pod,
-        core::v1::Secret,
-        core::v1::Service,
-        core::v1::ServiceAccount,
-        discovery::v1::EndpointSlice,
-        policy::v1::Eviction,
-        CustomResourceDefinition,
-        DeleteOptions,
-        Status,
-    );
-    generator.take_definitions(false)
-}
 
 /// What the `OpenAPI` type of a property says, in the words of [`describe`].
 fn described(property: &Value) -> String {
@@ -89,8 +49,8 @@ fn describe(field: &Field) -> String {
 
 #[test]
 fn every_property_of_k8s_openapi_is_in_the_table_and_no_other() {
-    let definitions = oracle();
-    assert!(definitions.len() > 200, "{} definitions", definitions.len());
+    let definitions = crate::openapi::types::everything();
+    assert!(definitions.len() > 450, "{} definitions", definitions.len());
     let mut compared = 0;
     for (name, definition) in &definitions {
         let message = schema().message(name).unwrap_or_else(|| panic!("no message {name}"));
@@ -112,7 +72,25 @@ fn every_property_of_k8s_openapi_is_in_the_table_and_no_other() {
             assert!(field.required, "{name}.{required} is required");
         }
     }
-    assert!(compared > 1000, "{compared} properties");
+    assert!(compared > 2300, "{compared} properties");
+}
+
+#[test]
+fn every_message_of_the_table_has_a_type() {
+    let definitions = crate::openapi::types::everything();
+    let inlined: Vec<&str> = schema()
+        .messages()
+        .flat_map(|message| message.wire.iter().filter(|field| field.inline))
+        .filter_map(|field| field.message().map(|message| message.name.as_str()))
+        .collect();
+    let without: Vec<&str> = schema()
+        .messages()
+        // What only wraps a list is an array in JSON.
+        .filter(|message| message.special != Some(Special::Strings))
+        .map(|message| message.name.as_str())
+        .filter(|name| !definitions.contains_key(*name) && !inlined.contains(name))
+        .collect();
+    assert_eq!(without, Vec::<&str>::new());
 }
 
 #[test]
@@ -334,4 +312,28 @@ proptest! {
         prune_unknown(&DEPLOYMENT, &mut value);
         prop_assert_eq!(unknown_fields(&DEPLOYMENT, &value), Vec::<String>::new());
     }
+}
+
+#[test]
+fn nulls_mean_what_they_mean_in_go() {
+    let mut pod = json!({
+        "metadata": { "name": "a", "labels": { "a": null }, "annotations": null, "finalizers": [null, "x"] },
+        "spec": {
+            "hostname": null,
+            "nodeSelector": {},
+            "containers": [null, { "name": "c", "args": ["x", null], "resources": { "limits": { "cpu": null } } }],
+        },
+    });
+    settle_nulls(&POD, &mut pod);
+    let expected = json!({
+        "metadata": { "name": "a", "labels": { "a": "" }, "finalizers": ["", "x"] },
+        "spec": {
+            "nodeSelector": {},
+            "containers": [{}, { "name": "c", "args": ["x", ""], "resources": { "limits": { "cpu": "0" } } }],
+        },
+    });
+    assert_eq!(pod, expected);
+    let mut revision = json!({ "data": { "free": null }, "revision": null });
+    settle_nulls(&Gvk::fixed("apps", "v1", "ControllerRevision"), &mut revision);
+    assert_eq!(revision, json!({ "data": { "free": null } }), "what is opaque stays as it is");
 }

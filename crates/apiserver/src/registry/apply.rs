@@ -52,7 +52,7 @@ impl Registry {
         mode: Mode,
         options: &ApplyOptions,
     ) -> Result<Applied, ApiError> {
-        let document = apply_document(&body.bytes, options.write.field_validation)?;
+        let document = apply_document(&body.bytes)?;
         let application = Application { registry: self, place, name, document, options };
         for _ in 0..MAX_ATTEMPTS {
             let exists = self.store.get(&place.key(name)).is_some();
@@ -80,7 +80,7 @@ impl Registry {
         body: &RawBody,
         options: &ApplyOptions,
     ) -> Result<Written, ApiError> {
-        let document = apply_document(&body.bytes, options.write.field_validation)?;
+        let document = apply_document(&body.bytes)?;
         let warnings = strict(&document, options)?;
         let author = Author::of_scale(&options.write.manager);
         let make = |current: &Value| {

@@ -4,26 +4,28 @@
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use konzert_api::{ApiError, meta};
-use konzert_store::{Expect, Page};
+use konzert_api::{ApiError, FieldError, Gvk, meta, schema};
+use konzert_store::Expect;
 use serde_json::{Value, json};
 
 use super::create::as_if_stored;
 use super::list::ListAnswer;
-use super::{Filter, MAX_ATTEMPTS, Place, Registry, now};
+use super::{MAX_ATTEMPTS, Place, Registry, now};
 use crate::decode::RawBody;
-use crate::error::revision_gone;
+use crate::error::Failure;
 use crate::hooks::{DeletionRules, Hooks};
-use crate::options::{ListOptions, Query, dry_run};
+use crate::options::{ListOptions, Query, dry_run, options_errors};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+const UNSAFE_READ: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+const DELETE_OPTIONS: Gvk = Gvk::fixed("meta.k8s.io", "v1", "DeleteOptions");
 const KNOWN_OPTIONS: &[&str] = &[
     "apiVersion",
     "kind",
     "dryRun",
     "gracePeriodSeconds",
-    "ignoreStoreReadErrorWithClusterBreakingPotential",
+    UNSAFE_READ,
     "orphanDependents",
     "preconditions",
     "propagationPolicy",
@@ -41,15 +43,15 @@ pub(crate) enum Propagation {
 }
 
 impl Propagation {
-    fn parse(text: &str) -> Result<Self, ApiError> {
+    fn parse(text: &str) -> Result<Self, FieldError> {
         match text {
             "Background" => Ok(Self::Background),
             "Foreground" => Ok(Self::Foreground),
             "Orphan" => Ok(Self::Orphan),
-            other => Err(ApiError::bad_request(format!(
-                "invalid DeleteOptions: propagationPolicy: Unsupported value: {other:?}: supported values: \
-                 \"Background\", \"Foreground\", \"Orphan\""
-            ))),
+            other => {
+                let known = ["Background", "Foreground", "Orphan", "nil"];
+                Err(FieldError::not_supported("propagationPolicy", other, &known))
+            }
         }
     }
 }
@@ -75,26 +77,9 @@ impl DeleteOptions {
 
     /// From a `DeleteOptions` object; the query fills in what it leaves out.
     pub(crate) fn from_json(options: &Value, query: &Query) -> Result<Self, ApiError> {
-        check_options(options)?;
+        check_options(options, query)?;
         let text = |key: &str| options.get(key).and_then(Value::as_str).map(str::to_owned);
         let precondition = |key: &str| options.get("preconditions")?.get(key)?.as_str().map(str::to_owned);
-        let orphan = match options.get("orphanDependents").and_then(Value::as_bool) {
-            Some(flag) => Some(flag),
-            None => query.optional_flag("orphanDependents")?,
-        };
-        let propagation =
-            text("propagationPolicy").or_else(|| query.text("propagationPolicy").map(str::to_owned));
-        let propagation = match (propagation, orphan) {
-            (Some(_), Some(_)) => {
-                return Err(ApiError::bad_request(
-                    "invalid DeleteOptions: orphanDependents and propagationPolicy cannot be both set",
-                ));
-            }
-            (Some(text), None) => Some(Propagation::parse(&text)?),
-            (None, Some(true)) => Some(Propagation::Orphan),
-            (None, Some(false)) => Some(Propagation::Background),
-            (None, None) => None,
-        };
         let grace = match options.get("gracePeriodSeconds").and_then(Value::as_i64) {
             Some(grace) => Some(grace),
             None => query.number("gracePeriodSeconds")?,
@@ -102,21 +87,47 @@ impl DeleteOptions {
         let body_dry_run: Vec<String> = options
             .get("dryRun")
             .and_then(Value::as_array)
-            .map(|list| list.iter().map(|v| v.as_str().unwrap_or("?").to_owned()).collect())
+            .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default();
         Ok(Self {
             // Negative periods have always been read as the shortest one.
             grace_seconds: grace.map(|g| if g < 0 { 1 } else { g }),
             uid: precondition("uid"),
             resource_version: precondition("resourceVersion"),
-            propagation,
+            propagation: propagation(options, query, text("propagationPolicy"))?,
             dry_run: dry_run(&body_dry_run, "DeleteOptions")?
                 || dry_run(query.texts("dryRun"), "DeleteOptions")?,
         })
     }
 }
 
-fn check_options(options: &Value) -> Result<(), ApiError> {
+/// One of the policy and its older spelling, a flag, may be given.
+fn propagation(
+    options: &Value,
+    query: &Query,
+    policy: Option<String>,
+) -> Result<Option<Propagation>, ApiError> {
+    let orphan = match options.get("orphanDependents").and_then(Value::as_bool) {
+        Some(flag) => Some(flag),
+        None => query.optional_flag("orphanDependents")?,
+    };
+    let Some(policy) = policy.or_else(|| query.text("propagationPolicy").map(str::to_owned)) else {
+        return Ok(orphan.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background }));
+    };
+    let mut errors = Vec::new();
+    if orphan.is_some() {
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid("propagationPolicy", policy.as_str(), why));
+    }
+    match Propagation::parse(&policy) {
+        Ok(propagation) if errors.is_empty() => return Ok(Some(propagation)),
+        Ok(_) => {}
+        Err(error) => errors.push(error),
+    }
+    Err(options_errors("DeleteOptions", errors))
+}
+
+fn check_options(options: &Value, query: &Query) -> Result<(), ApiError> {
     let Some(map) = options.as_object() else {
         return Err(ApiError::bad_request("DeleteOptions must be an object"));
     };
@@ -124,12 +135,15 @@ fn check_options(options: &Value) -> Result<(), ApiError> {
     if kind != "DeleteOptions" {
         return Err(ApiError::bad_request(format!("{kind} cannot be handled as a DeleteOptions")));
     }
+    // What a deletion does not understand may be what was to hold it back.
     if let Some(key) = map.keys().find(|key| !KNOWN_OPTIONS.contains(&key.as_str())) {
         return Err(ApiError::bad_request(format!("DeleteOptions: unknown field {key:?}")));
     }
-    let unsafe_read = "ignoreStoreReadErrorWithClusterBreakingPotential";
-    if map.get(unsafe_read).and_then(Value::as_bool) == Some(true) {
-        return Err(ApiError::bad_request(format!("DeleteOptions: {unsafe_read} is not supported")));
+    schema::check_types(&DELETE_OPTIONS, options)?;
+    if map.get(UNSAFE_READ).and_then(Value::as_bool) == Some(true) || query.flag(UNSAFE_READ)? {
+        let error =
+            FieldError::forbidden(UNSAFE_READ, "objects that cannot be read are never deleted blindly");
+        return Err(options_errors("DeleteOptions", vec![error]));
     }
     Ok(())
 }
@@ -263,30 +277,26 @@ impl Registry {
         Err(ApiError::conflict(&place.kind.group_resource(), name))
     }
 
-    /// Deletes what the selectors choose; the answer lists it.
+    /// Deletes what the selectors choose, at most as many as the limit says; the answer lists it.
     pub(crate) async fn delete_collection(
         &self,
         place: &Place,
         selection: &ListOptions,
         options: &DeleteOptions,
-    ) -> Result<ListAnswer, ApiError> {
-        let filter = Filter::parse(&place.kind, selection)?;
-        let list = self.store.list(&filter.prefix(place), Page::default()).map_err(revision_gone)?;
-        let mut items = Vec::new();
-        for entry in list.entries {
-            if !filter.matches_stored(place, &entry.value)? {
-                continue;
-            }
+    ) -> Result<ListAnswer, Failure> {
+        let page = self.page(place, selection)?;
+        let mut items = Vec::with_capacity(page.entries.len());
+        for entry in &page.entries {
             let home = place.narrowed(&entry.key);
             let name = entry.key.rsplit('/').next().unwrap_or_default();
             match self.delete(&home, name, options).await {
                 Ok(_) => items.push(place.present(&entry.value)?),
                 // Somebody else deleted it first, which is what was wanted.
                 Err(error) if error.code == 404 => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(ListAnswer { items, revision: self.store.revision(), continue_token: None, remaining: None })
+        Ok(ListAnswer { items, ..page.answer })
     }
 }
 

@@ -51,27 +51,39 @@ struct Start {
     token: Option<Token>,
 }
 
+/// A page as it is stored, and what is said about it; `answer.items` is empty.
+pub(super) struct PageFound {
+    pub(super) entries: Vec<Entry>,
+    pub(super) answer: ListAnswer,
+}
+
 impl Registry {
     /// One page of the collection at `place`.
     pub(crate) fn list(&self, place: &Place, options: &ListOptions) -> Result<ListAnswer, Failure> {
+        let page = self.page(place, options)?;
+        let items = page.entries.iter().map(|e| place.present(&e.value)).collect::<Result<Vec<_>, _>>()?;
+        Ok(ListAnswer { items, ..page.answer })
+    }
+
+    /// As [`Self::list`], before the objects are made ready to be shown.
+    pub(super) fn page(&self, place: &Place, options: &ListOptions) -> Result<PageFound, Failure> {
         let filter = Filter::parse(&place.kind, options)?;
         let start = self.list_start(place, options)?;
         let prefix = filter.prefix(place);
         let scan = Scan { registry: self, place, filter: &filter, prefix: &prefix };
         let found = scan.run(&start, options.limit).map_err(|gone| expired(gone, start.token.as_ref()))?;
-        let items = found.entries.iter().map(|e| place.present(&e.value)).collect::<Result<Vec<_>, _>>()?;
         let next = found.entries.last().filter(|_| found.more).map(|last| Token {
             // A list that became inconsistent stays so; naming a revision would promise too much.
             revision: Some(found.revision),
             after: relative_key(place, &last.key),
         });
-        let remaining = (found.more && filter.is_everything()).then_some(found.remaining);
-        Ok(ListAnswer {
-            items,
+        let answer = ListAnswer {
+            items: Vec::new(),
             revision: found.revision,
             continue_token: next.map(|token| token.encode()),
-            remaining,
-        })
+            remaining: (found.more && filter.is_everything()).then_some(found.remaining),
+        };
+        Ok(PageFound { entries: found.entries, answer })
     }
 
     fn list_start(&self, place: &Place, options: &ListOptions) -> Result<Start, ApiError> {

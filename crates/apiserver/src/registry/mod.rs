@@ -44,6 +44,7 @@ pub(crate) use self::list::ListAnswer;
 pub use self::log::{LogRequest, PodStreams};
 pub(crate) use self::patch::{PatchBody, is_apply};
 pub(crate) use self::place::{Definition, Place, Served};
+pub(crate) use self::token::is_continue_token;
 pub(crate) use self::update::Mode;
 use crate::auth::LivePolicy;
 use crate::error::{describe, write_failed};

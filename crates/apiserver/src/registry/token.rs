@@ -55,6 +55,11 @@ impl Token {
     }
 }
 
+/// Whether a text is a token.
+pub(crate) fn is_continue_token(text: &str) -> bool {
+    Token::decode(text).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

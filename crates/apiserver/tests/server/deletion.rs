@@ -56,7 +56,7 @@ async fn propagation_is_told_to_the_collector_by_finalizers() {
     }
     server.post(DEPLOYMENTS, &deployment("d")).await.expect(201);
     server.delete(&format!("{DEPLOYMENTS}/d?propagationPolicy=Orphan"), &json!({})).await.expect(200);
-    server.delete(&format!("{DEPLOYMENTS}/d"), &json!({ "propagationPolicy": "Never" })).await.expect(400);
+    server.delete(&format!("{DEPLOYMENTS}/d"), &json!({ "propagationPolicy": "Never" })).await.expect(422);
     server.delete(&format!("{DEPLOYMENTS}/d"), &json!({ "propagation": "Orphan" })).await.expect(400);
 }
 
@@ -84,6 +84,75 @@ async fn pods_end_with_grace() {
     let finish = json!({ "gracePeriodSeconds": 0, "preconditions": { "uid": created["metadata"]["uid"] } });
     server.delete(&path, &finish).await.expect(200);
     server.get(&path).await.expect(404);
+}
+
+#[tokio::test]
+async fn options_that_contradict_or_are_not_understood() {
+    let server = server().await;
+    server.post(CONFIG_MAPS, &config_map("a")).await.expect(201);
+    let path = format!("{CONFIG_MAPS}/a");
+    let both = json!({ "propagationPolicy": "Orphan", "orphanDependents": true });
+    let refused = server.delete(&path, &both).await.expect(422);
+    assert_eq!(
+        refused["message"],
+        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Orphan\": orphanDependents and \
+         deletionPropagation cannot be both set"
+    );
+    for (options, code, named) in [
+        (json!({ "gracePeriodSeconds": "0" }), 400, "gracePeriodSeconds"),
+        (json!({ "preconditions": { "uid": 7 } }), 400, "uid"),
+        (json!({ "dryRun": "All" }), 400, "dryRun"),
+        (json!({ "dryRun": ["Some"] }), 422, "dryRun"),
+        (json!({ "grace": 1 }), 400, "grace"),
+        (json!({ "kind": "Pod" }), 400, "Pod"),
+        (json!([]), 400, "object"),
+        (json!({ "ignoreStoreReadErrorWithClusterBreakingPotential": true }), 422, "ignoreStoreReadError"),
+    ] {
+        let refused = server.delete(&path, &options).await.expect(code);
+        assert!(refused["message"].as_str().unwrap().contains(named), "{refused}");
+    }
+    for query in
+        ["propagationPolicy=Never", "dryRun=Yes", "ignoreStoreReadErrorWithClusterBreakingPotential=true"]
+    {
+        server.delete(&format!("{path}?{query}"), &json!({})).await.expect(422);
+    }
+    server.delete(&format!("{path}?gracePeriodSeconds=x"), &json!({})).await.expect(400);
+    server.get(&path).await.expect(200);
+}
+
+#[tokio::test]
+async fn options_in_every_encoding() {
+    let server = server().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let yaml = b"kind: DeleteOptions\napiVersion: v1\npreconditions:\n  uid: other\n".to_vec();
+    // DeleteOptions{preconditions = 2 {uid = 1: "other"}} in its envelope.
+    let options = b"\x12\x07\x0a\x05other";
+    let protobuf = [b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x09".as_slice(), options].concat();
+    server.post(CONFIG_MAPS, &config_map("a")).await.expect(201);
+    for (media, body) in [("application/yaml", yaml), ("application/vnd.kubernetes.protobuf", protobuf)] {
+        let refused = server.call("DELETE", &path, &[("content-type", media)], body).await.expect(409);
+        assert!(refused["message"].as_str().unwrap().contains("UID in precondition: other"), "{refused}");
+    }
+    let odd = server.call("DELETE", &path, &[("content-type", "text/plain")], b"x".to_vec()).await;
+    assert_eq!(odd.code, 415);
+    server.call("DELETE", &path, &[], Vec::new()).await.expect(200);
+}
+
+#[tokio::test]
+async fn collections_have_limits_and_pages() {
+    let server = server().await;
+    for name in ["a", "b", "c"] {
+        server.post(CONFIG_MAPS, &config_map(name)).await.expect(201);
+    }
+    let first = server.delete(&format!("{CONFIG_MAPS}?limit=2"), &json!({})).await.expect(200);
+    assert_eq!(first["items"].as_array().unwrap().len(), 2);
+    assert!(first["metadata"]["continue"].is_string(), "{first}");
+    let left = server.get(CONFIG_MAPS).await.expect(200);
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    server.delete(&format!("{CONFIG_MAPS}?dryRun=All"), &json!({})).await.expect(200);
+    server.delete(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Db"), &json!({})).await.expect(200);
+    assert_eq!(server.get(CONFIG_MAPS).await.expect(200), left);
+    server.delete(&format!("{CONFIG_MAPS}?resourceVersionMatch=Exact"), &json!({})).await.expect(422);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod deletion;
 mod documents;
 mod evictions;
 mod listing;
+mod protocol;
 mod samples;
 mod services;
 mod shapes;

@@ -68,6 +68,25 @@ async fn the_kubeconfig_works_and_watches_end_with_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_too_much_hears_why() {
+    let server = server().await;
+    let listening = listen(&server).await;
+    let admin = client(&listening.pki.admin_kubeconfig(&listening.url)).await;
+    for _ in 0..3 {
+        let request = Request::post(crate::support::CONFIG_MAPS)
+            .header("content-type", "application/json")
+            .body(Body::from(vec![b' '; 24 * 1024 * 1024]))
+            .unwrap();
+        let answer = admin.send(request).await.unwrap();
+        assert_eq!(answer.status(), 413);
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(status["message"], "Request entity too large: limit is 3145728");
+        assert_eq!(code(&admin, "/api/v1/pods").await, 200, "the next request is not disturbed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_get_health_only_and_users_what_they_may() {
     let server = server().await;
     let listening = listen(&server).await;

@@ -112,6 +112,20 @@ async fn bodies_in_yaml_and_protobuf() {
     assert_eq!((&created["metadata"]["name"], &created["data"]), (&json!("p"), &json!({ "k": "v" })));
     let broken = server.call("POST", CONFIG_MAPS, &protobuf, b"k8s\0\xff\xff".to_vec()).await;
     assert_eq!(broken.expect(400)["reason"], "BadRequest");
+    let twice = b"metadata:\n  name: twice\ndata:\n  k: a\n  k: b\n".to_vec();
+    let yaml = [("content-type", "application/yaml")];
+    let strict =
+        server.call("POST", &format!("{CONFIG_MAPS}?fieldValidation=Strict"), &yaml, twice.clone()).await;
+    assert_eq!(
+        strict.expect(400)["message"],
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n  \
+         line 5: key \"k\" already set in map"
+    );
+    let warned = server.call("POST", CONFIG_MAPS, &yaml, twice).await;
+    assert_eq!(warned.header("warning"), "299 - \"line 5: key \\\"k\\\" already set in map\"");
+    assert_eq!(warned.expect(201)["data"]["k"], "b");
+    let nulls = json!({ "metadata": { "name": "nulls", "labels": null }, "data": { "a": null } });
+    assert_eq!(server.post(CONFIG_MAPS, &nulls).await.expect(201)["data"], json!({ "a": "" }));
     let bomb = format!("a: &a [x,x]\nb: {}\n", "[".repeat(100_000));
     let bomb = server.call("POST", CONFIG_MAPS, &[("content-type", "application/yaml")], bomb.into()).await;
     assert_eq!(bomb.code, 400);
@@ -136,7 +150,16 @@ async fn bodies_have_a_limit() {
     let server = server().await;
     let large = "x".repeat(4 * 1024 * 1024);
     let body = json!({ "metadata": { "name": "big" }, "data": { "k": large } });
-    assert_eq!(server.post(CONFIG_MAPS, &body).await.expect(413)["reason"], "RequestEntityTooLarge");
+    let refused = server.post(CONFIG_MAPS, &body).await.expect(413);
+    assert_eq!(refused["reason"], "RequestEntityTooLarge");
+    assert_eq!(refused["message"], "Request entity too large: limit is 3145728");
+    server.post(CONFIG_MAPS, &config_map("grows")).await.expect(201);
+    let half = json!({ "data": { "a": "x".repeat(1000 * 1024) } });
+    server.patch(&format!("{CONFIG_MAPS}/grows"), "merge", &half).await.expect(200);
+    let other = json!({ "binaryData": { "b": "QUFB".repeat(256 * 1024) } });
+    let code = server.patch(&format!("{CONFIG_MAPS}/grows"), "merge", &other).await.code;
+    assert!([413, 422].contains(&code), "{code}");
+    assert!(server.get(&format!("{CONFIG_MAPS}/grows")).await.expect(200).get("binaryData").is_none());
     let stored_limit = "x".repeat(2 * 1024 * 1024);
     let body = json!({ "metadata": { "name": "big" }, "data": { "k": stored_limit } });
     let code = server.post(CONFIG_MAPS, &body).await.code;
@@ -226,6 +249,8 @@ async fn unknown_parameters_and_paths_are_errors() {
     let server: Server = server().await;
     server.get(&format!("{CONFIG_MAPS}?shardSelector=x")).await.expect(400);
     server.get(&format!("{CONFIG_MAPS}?timeoutSeconds=x")).await.expect(400);
+    // Client libraries add parameters of their own, which Kubernetes ignores.
+    server.get(&format!("{CONFIG_MAPS}?timeout=32s&somebodysOwn=1")).await.expect(200);
     server.get("/api/v1/namespaces/default/unknowns").await.expect(404);
     server.get("/api/v2/pods").await.expect(404);
     server.get("/api/v1/namespaces/default/namespaces").await.expect(404);

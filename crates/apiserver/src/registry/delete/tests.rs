@@ -81,12 +81,12 @@ fn finalizers_and_propagation() {
 #[test]
 fn options_are_strict() {
     let parse = |value: Value| DeleteOptions::from_json(&value, &Query::default());
-    assert_eq!(parse(json!({"propagationPolicy": "Sideways"})).unwrap_err().code, 400);
+    assert_eq!(parse(json!({"propagationPolicy": "Sideways"})).unwrap_err().code, 422);
     assert_eq!(parse(json!({"kind": "Pod"})).unwrap_err().code, 400);
     assert_eq!(parse(json!({"gracePeriod": 3})).unwrap_err().code, 400);
     assert_eq!(
         parse(json!({"orphanDependents": true, "propagationPolicy": "Orphan"})).unwrap_err().code,
-        400
+        422
     );
     assert_eq!(parse(json!({"gracePeriodSeconds": -1})).unwrap().grace_seconds, Some(1));
     let options = parse(json!({"preconditions": {"uid": "u"}, "dryRun": ["All"]})).unwrap();

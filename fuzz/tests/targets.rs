@@ -1,0 +1,41 @@
+//! Every target reads its seeds and a fixed number of mutations of them; longer runs are `cargo xtask fuzz`.
+
+use fuzz::mutate::{Random, mutate};
+use fuzz::{TARGETS, run};
+
+const INPUTS: usize = 300;
+
+#[test]
+fn seeds_and_some_mutations_of_them() {
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+        let mut random = Random::new(1);
+        for seed in &seeds {
+            (target.run)(seed);
+        }
+        for _ in 0..INPUTS {
+            let input = mutate(&mut random, target.form, &seeds);
+            run::replay(target, input.clone())
+                .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&input)));
+        }
+    }
+}
+
+#[test]
+fn seeds_are_understood() {
+    let target = fuzz::target("json").expect("the target of JSON bodies");
+    for seed in (target.seeds)() {
+        let value: serde_json::Value = serde_json::from_slice(&seed).expect("JSON");
+        let (api_version, kind) =
+            (value["apiVersion"].as_str().unwrap_or(""), value["kind"].as_str().unwrap_or(""));
+        let gvk = konzert_api::Gvk::from_api_version(api_version, kind);
+        let known = konzert_api::Catalogue::builtin().by_kind(&gvk.group, &gvk.version, &gvk.kind);
+        let known = known.unwrap_or_else(|| panic!("{api_version} {kind} is not served"));
+        assert_eq!(konzert_api::schema::unknown_fields(known.gvk(), &value), Vec::<String>::new());
+        known.decode(&value).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for seed in (fuzz::target("protobuf").expect("the target of protobuf bodies").seeds)().iter().take(4) {
+        konzert_api::protobuf::decode(seed).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
