@@ -271,10 +271,13 @@ fn complete_objects_of_every_kind_survive_an_independent_codec() {
     CSINode.status
     clusterTrustBundle.user
     conditions.observedGeneration
+    consumesCounters.compatibilityGroups
     configMap.defaultUser
     devices.nodeAllocatableResources
     downwardAPI.defaultUser
     emptyDir.mode
+    exactly.derivedAttributes
+    firstAvailable.derivedAttributes
     grpc.mode
     httpGet.protocol
     items.user
@@ -282,6 +285,7 @@ fn complete_objects_of_every_kind_survive_an_independent_codec() {
     key.ints
     key.strings
     key.versions
+    nodeInfo.runningInUserNamespace
     podCertificate.user
     projected.defaultUser
     resources.message

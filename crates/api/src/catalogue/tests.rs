@@ -47,7 +47,6 @@ fn every_kind_of_the_engine_has_a_row() {
     v1 serviceaccounts
     v1 services
     v1 events
-    apiregistration.k8s.io/v1 apiservices
     v1 bindings
     v1 endpoints
     v1 limitranges
@@ -56,6 +55,7 @@ fn every_kind_of_the_engine_has_a_row() {
     v1 podtemplates
     v1 replicationcontrollers
     v1 resourcequotas
+    apiregistration.k8s.io/v1 apiservices
     discovery.k8s.io/v1 endpointslices
     coordination.k8s.io/v1 leases
     events.k8s.io/v1 events
@@ -67,6 +67,7 @@ fn every_kind_of_the_engine_has_a_row() {
     autoscaling/v2 horizontalpodautoscalers
     autoscaling/v1 horizontalpodautoscalers
     batch/v1 jobs
+    batch/v1 cronjobs
     networking.k8s.io/v1 ingresses
     networking.k8s.io/v1 ingressclasses
     networking.k8s.io/v1 networkpolicies
@@ -86,7 +87,6 @@ fn every_kind_of_the_engine_has_a_row() {
     admissionregistration.k8s.io/v1 validatingadmissionpolicybindings
     admissionregistration.k8s.io/v1 mutatingadmissionpolicies
     admissionregistration.k8s.io/v1 mutatingadmissionpolicybindings
-    batch/v1 cronjobs
     policy/v1 poddisruptionbudgets
     authentication.k8s.io/v1 selfsubjectreviews
     authentication.k8s.io/v1 tokenreviews

@@ -324,16 +324,15 @@ fn nulls_mean_what_they_mean_in_go() {
             "containers": [null, { "name": "c", "args": ["x", null], "resources": { "limits": { "cpu": null } } }],
         },
     });
-    settle_nulls(&POD, &mut pod);
+    normalize(&POD, &mut pod);
     let expected = json!({
         "metadata": { "name": "a", "labels": { "a": "" }, "finalizers": ["", "x"] },
         "spec": {
-            "nodeSelector": {},
             "containers": [{}, { "name": "c", "args": ["x", ""], "resources": { "limits": { "cpu": "0" } } }],
         },
     });
     assert_eq!(pod, expected);
     let mut revision = json!({ "data": { "free": null }, "revision": null });
-    settle_nulls(&Gvk::fixed("apps", "v1", "ControllerRevision"), &mut revision);
+    normalize(&Gvk::fixed("apps", "v1", "ControllerRevision"), &mut revision);
     assert_eq!(revision, json!({ "data": { "free": null } }), "what is opaque stays as it is");
 }

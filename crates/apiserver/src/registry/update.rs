@@ -211,10 +211,11 @@ impl Step<'_> {
             Mode::Approval => {
                 let conditions = next.pointer("/status/conditions").cloned();
                 *next = current.clone();
-                if let (Some(status), Some(conditions)) =
-                    (next.get_mut("status").and_then(Value::as_object_mut), conditions)
-                {
-                    status.insert("conditions".to_owned(), conditions);
+                if let Some(status) = next.get_mut("status").and_then(Value::as_object_mut) {
+                    match conditions {
+                        Some(conditions) => status.insert("conditions".to_owned(), conditions),
+                        None => status.remove("conditions"),
+                    };
                 }
             }
             Mode::Internal => {}

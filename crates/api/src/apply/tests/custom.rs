@@ -5,7 +5,7 @@ use crate::crd::custom_kinds;
 
 fn definition(list_type: &Value) -> Value {
     let mut list = json!({ "type": "array", "items": { "type": "object", "properties": {
-        "host": { "type": "string" }, "port": { "type": "integer", "default": 80 }, "note": { "type": "string" },
+        "host": { "type": "string", "default": "localhost" }, "port": { "type": "integer", "default": 80 }, "note": { "type": "string" },
     } } });
     if let (Some(list), Some(markers)) = (list.as_object_mut(), list_type.as_object()) {
         list.extend(markers.clone());
