@@ -4,6 +4,8 @@
 
 use std::cmp::Ordering;
 
+use super::digits;
+
 /// Kinds of tokens; where two versions differ in kind, the earlier kind is the newer version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Token<'a> {
@@ -70,25 +72,19 @@ fn compare_tokens(left: Token<'_>, right: Token<'_>) -> Ordering {
     match (left, right) {
         (Token::Number { digits: a, first }, Token::Number { digits: b, .. }) => {
             let fraction = !first && (a.starts_with('0') || b.starts_with('0'));
-            if fraction { a.cmp(b) } else { compare_digits(a, b) }
+            if fraction { a.cmp(b) } else { digits::compare(a, b) }
         }
         (Token::Letter(a), Token::Letter(b)) => a.cmp(&b),
         (Token::Suffix { rank: a, digits: left }, Token::Suffix { rank: b, digits: right }) => {
-            a.cmp(&b).then_with(|| compare_digits(left, right))
+            a.cmp(&b).then_with(|| digits::compare(left, right))
         }
         (Token::Hash(a), Token::Hash(b)) => a.cmp(b),
-        (Token::Revision(a), Token::Revision(b)) => compare_digits(a, b),
+        (Token::Revision(a), Token::Revision(b)) => digits::compare(a, b),
         _ if left.kind() == right.kind() => Ordering::Equal,
         _ if left.is_pre_release() => Ordering::Less,
         _ if right.is_pre_release() => Ordering::Greater,
         _ => right.kind().cmp(&left.kind()),
     }
-}
-
-/// Compares digit strings of any length as numbers.
-fn compare_digits(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 struct Tokens<'a> {

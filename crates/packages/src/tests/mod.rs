@@ -1,0 +1,3 @@
+//! Tables for the parsers, layer rules and version orders; the public vectors and real tools where they are present.
+
+mod vectors;
