@@ -1,6 +1,6 @@
 //! The order of apk versions: `number{.number}{letter}{_suffix{number}}{~hash}{-r#}` (APKBUILD reference, pkgver).
 //!
-//! Versions that break the grammar are compared as far as they follow it; what comes after counts as the end.
+//! Versions that break the grammar are compared as far as they follow it, and then as text.
 
 use std::cmp::Ordering;
 
@@ -22,7 +22,8 @@ enum Token<'a> {
     Hash(&'a str),
     Revision(&'a str),
     End,
-    Broken,
+    /// Outside the grammar, with what is left.
+    Broken(&'a str),
 }
 
 impl Token<'_> {
@@ -34,7 +35,7 @@ impl Token<'_> {
             Self::Hash(_) => 3,
             Self::Revision(_) => 4,
             Self::End => 5,
-            Self::Broken => 6,
+            Self::Broken(_) => 6,
         }
     }
 
@@ -80,6 +81,8 @@ fn compare_tokens(left: Token<'_>, right: Token<'_>) -> Ordering {
         }
         (Token::Hash(a), Token::Hash(b)) => a.cmp(b),
         (Token::Revision(a), Token::Revision(b)) => digits::compare(a, b),
+        // What follows a revision never counts; before it, text decides.
+        (Token::Broken(a), Token::Broken(b)) => a.cmp(b),
         _ if left.kind() == right.kind() => Ordering::Equal,
         _ if left.is_pre_release() => Ordering::Less,
         _ if right.is_pre_release() => Ordering::Greater,
@@ -116,14 +119,14 @@ impl<'a> Tokens<'a> {
         if !self.started {
             self.started = true;
             let digits = self.digits();
-            return if digits.is_empty() { Token::Broken } else { Token::Number { digits, first: true } };
+            return if digits.is_empty() { self.broken() } else { Token::Number { digits, first: true } };
         }
         let Some(lead) = self.rest.bytes().next() else { return Token::End };
         match lead {
             b'.' if self.floor == 0 => {
                 self.rest = &self.rest[1..];
                 let digits = self.digits();
-                if digits.is_empty() { Token::Broken } else { Token::Number { digits, first: false } }
+                if digits.is_empty() { self.broken() } else { Token::Number { digits, first: false } }
             }
             b'0'..=b'9' if self.after_letter => Token::Number { digits: self.digits(), first: false },
             b'a'..=b'z' if self.floor <= 1 => {
@@ -139,7 +142,7 @@ impl<'a> Tokens<'a> {
                 self.rest = &self.rest[2..];
                 Token::Revision(self.digits())
             }
-            _ => Token::Broken,
+            _ => self.broken(),
         }
     }
 
@@ -148,8 +151,12 @@ impl<'a> Tokens<'a> {
         let word = self.take(|c: char| c.is_ascii_lowercase());
         match SUFFIXES.iter().find(|(name, _)| *name == word) {
             Some((_, rank)) => Token::Suffix { rank: *rank, digits: self.digits() },
-            None => Token::Broken,
+            None => self.broken(),
         }
+    }
+
+    fn broken(&self) -> Token<'a> {
+        Token::Broken(if self.floor >= 4 { "" } else { self.rest })
     }
 
     fn digits(&mut self) -> &'a str {

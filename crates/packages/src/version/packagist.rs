@@ -8,26 +8,26 @@ use super::digits;
 
 /// Compares two versions.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let (left, right) = (fields(a), fields(b));
-    for (x, y) in left.iter().zip(&right) {
-        let order = compare_fields(x, y);
-        if order.is_ne() {
-            return order;
-        }
-    }
-    // A number more is newer, a word more stands against the number that is not there.
-    let rest = |longer: &[String], at: usize| match longer.get(at) {
-        None => Ordering::Equal,
+    compare_lists(&fields(a), &fields(b))
+}
+
+fn compare_lists(a: &[String], b: &[String]) -> Ordering {
+    let order = a.iter().zip(b).map(|(x, y)| compare_fields(x, y)).find(|order| order.is_ne());
+    order.unwrap_or_else(|| match (a.get(b.len()..), b.get(a.len()..)) {
+        (Some([]), _) => Ordering::Equal,
+        (Some(more), _) => beyond(more),
+        (_, Some(more)) => beyond(more).reverse(),
+        (None, None) => Ordering::Equal,
+    })
+}
+
+/// Where one list ends and the other goes on: a number is newer, words stand against a number that is not there.
+fn beyond(more: &[String]) -> Ordering {
+    let word = more.iter().find(|field| digits::is_number(field) || rank(field) != NUMBER);
+    match word {
         Some(field) if digits::is_number(field) => Ordering::Greater,
-        Some(field) => match rank(field).cmp(&NUMBER) {
-            Ordering::Equal if longer.len() > at + 1 => Ordering::Greater,
-            order => order,
-        },
-    };
-    match left.len().cmp(&right.len()) {
-        Ordering::Greater => rest(&left, right.len()),
-        Ordering::Less => rest(&right, left.len()).reverse(),
-        Ordering::Equal => Ordering::Equal,
+        Some(field) => rank(field).cmp(&NUMBER),
+        None => Ordering::Equal,
     }
 }
 

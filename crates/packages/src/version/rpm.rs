@@ -10,17 +10,20 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let ((epoch_a, version_a, release_a), (epoch_b, version_b, release_b)) = (split(a), split(b));
     digits::compare(epoch_a, epoch_b)
         .then_with(|| parts(version_a, version_b))
-        .then_with(|| parts(release_a, release_b))
+        .then_with(|| match (release_a, release_b) {
+            (Some(a), Some(b)) => parts(a, b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        })
 }
 
-fn split(evr: &str) -> (&str, &str, &str) {
+fn split(evr: &str) -> (&str, &str, Option<&str>) {
     let (epoch, rest) = match evr.split_once(':') {
         Some((epoch, rest)) if digits::is_number(epoch) => (epoch, rest),
         _ => ("0", evr),
     };
     match rest.rsplit_once('-') {
-        Some((version, release)) => (epoch, version, release),
-        None => (epoch, rest, ""),
+        Some((version, release)) => (epoch, version, Some(release)),
+        None => (epoch, rest, None),
     }
 }
 
