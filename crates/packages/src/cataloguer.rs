@@ -26,8 +26,11 @@ pub struct LayerCataloguer {
 impl LayerCataloguer {
     /// Begins a layer.
     pub fn new(diff_id: &str) -> Self {
-        let facts =
-            LayerFacts { cataloguer: CATALOGUER_VERSION, diff_id: diff_id.to_owned(), ..LayerFacts::default() };
+        let facts = LayerFacts {
+            cataloguer: CATALOGUER_VERSION,
+            diff_id: diff_id.to_owned(),
+            ..LayerFacts::default()
+        };
         Self { facts, touched: Vec::new(), read: HashSet::new(), packages: 0 }
     }
 
@@ -77,7 +80,9 @@ impl LayerCataloguer {
         self.touch(path);
         if distribution::owns(path) {
             self.read.insert(hash(path));
-            let Some(bytes) = self.whole(path, size, distribution::MAX_TEXT_BYTES, content)? else { return Ok(()) };
+            let Some(bytes) = self.whole(path, size, distribution::MAX_TEXT_BYTES, content)? else {
+                return Ok(());
+            };
             let text = String::from_utf8_lossy(&bytes).into_owned();
             self.keep(path, FileFacts { text, ..FileFacts::default() });
             return Ok(());
@@ -134,7 +139,10 @@ impl LayerCataloguer {
         content: &mut dyn Read,
     ) -> io::Result<Option<Vec<u8>>> {
         if size > limit {
-            self.warn(path, format!("{path} was not read: it has {size} bytes, more than the limit of {limit}"));
+            self.warn(
+                path,
+                format!("{path} was not read: it has {size} bytes, more than the limit of {limit}"),
+            );
             return Ok(None);
         }
         let mut bytes = Vec::new();
@@ -149,7 +157,7 @@ impl LayerCataloguer {
         self.packages += facts.packages.len();
         if self.packages > limits::MAX_PACKAGES || self.facts.files.len() >= limits::MAX_FACT_FILES {
             let text = format!("{path}: the layer has more packages than are kept; they were left out");
-            return warn(&mut self.facts.warnings, text);
+            return warn(&mut self.facts.warnings, &text);
         }
         facts.packages.shrink_to_fit();
         self.facts.files.insert(path.to_owned(), facts);

@@ -51,7 +51,8 @@ impl Elf {
     pub(crate) fn read(start: &[u8], size: u64, content: &mut dyn Read) -> io::Result<Option<Self>> {
         let mut head = start.to_vec();
         let whole = size <= limits::MAX_WHOLE_EXECUTABLE_BYTES;
-        let first = if whole { limits::MAX_WHOLE_EXECUTABLE_BYTES } else { limits::EXECUTABLE_HEAD_BYTES as u64 };
+        let first =
+            if whole { limits::MAX_WHOLE_EXECUTABLE_BYTES } else { limits::EXECUTABLE_HEAD_BYTES as u64 };
         (&mut *content).take(first.saturating_sub(start.len() as u64)).read_to_end(&mut head)?;
         let mut kept = Kept { parts: vec![(0, head)], windows: Vec::new() };
         if !whole {
@@ -121,9 +122,7 @@ impl Elf {
 
     /// Where an address of the running program lies in the file.
     pub(crate) fn offset_of(&self, address: u64) -> Option<u64> {
-        let segment = self.segments.iter().find(|s| {
-            address >= s.address && address - s.address < s.size
-        })?;
+        let segment = self.segments.iter().find(|s| address >= s.address && address - s.address < s.size)?;
         segment.offset.checked_add(address - segment.address)
     }
 
@@ -149,11 +148,8 @@ impl Elf {
     fn read_segments(&self) -> Option<Vec<Segment>> {
         let header = self.header()?;
         let offset = self.word(header, 28, 32)?;
-        let (size, count) = if self.wide {
-            (header.u16(54)?, header.u16(56)?)
-        } else {
-            (header.u16(42)?, header.u16(44)?)
-        };
+        let (size, count) =
+            if self.wide { (header.u16(54)?, header.u16(56)?) } else { (header.u16(42)?, header.u16(44)?) };
         let mut found = Vec::new();
         for index in 0..u64::from(count) {
             let row = self.bytes(offset.checked_add(index * u64::from(size))?, usize::from(size))?;
@@ -180,11 +176,17 @@ impl Elf {
         let at = if self.wide { 58 } else { 46 };
         let (size, count, names) = (header.u16(at)?, header.u16(at + 2)?, header.u16(at + 4)?);
         let size = u64::from(size);
-        let row = |index: u64| self.bytes(offset.checked_add(index.checked_mul(size)?)?, usize::try_from(size).ok()?);
+        let row = |index: u64| {
+            self.bytes(offset.checked_add(index.checked_mul(size)?)?, usize::try_from(size).ok()?)
+        };
         // More than 65,279 sections: the first row says how many (System V ABI, "ELF Header").
         let first = row(0)?;
         let count = if count == 0 { self.word(first, 20, 32)? } else { u64::from(count) };
-        let names = if names == u16::MAX { u64::from(first.u32(if self.wide { 40 } else { 24 })?) } else { names.into() };
+        let names = if names == u16::MAX {
+            u64::from(first.u32(if self.wide { 40 } else { 24 })?)
+        } else {
+            names.into()
+        };
         if count > limits::MAX_ELF_TABLE as u64 {
             return None;
         }
@@ -233,7 +235,8 @@ impl Kept {
             if open.as_ref().is_some_and(|(_, window)| window.len() >= WINDOW_BYTES) {
                 self.parts.extend(open.take());
             }
-            if open.is_none() && self.windows.len() < MAX_WINDOWS
+            if open.is_none()
+                && self.windows.len() < MAX_WINDOWS
                 && let Some(found) = find_go_magic(&chunk)
             {
                 let offset = base + found as u64;

@@ -71,8 +71,8 @@ pub struct Owned {
 
 impl FileFacts {
     /// Adds a warning unless there are enough of them already.
-    pub fn warn(&mut self, text: impl Into<String>) {
-        warn(&mut self.warnings, text.into());
+    pub fn warn(&mut self, text: impl AsRef<str>) {
+        warn(&mut self.warnings, text.as_ref());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -95,7 +95,7 @@ impl FileFacts {
 }
 
 /// Adds a warning to a bounded list, free of control characters.
-pub(crate) fn warn(warnings: &mut Vec<String>, text: String) {
+pub(crate) fn warn(warnings: &mut Vec<String>, text: &str) {
     match warnings.len() {
         n if n < limits::MAX_WARNINGS => {
             let clean = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });

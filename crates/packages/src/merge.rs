@@ -17,7 +17,8 @@ pub fn catalogue<L: Borrow<LayerFacts>>(layers: &[L], precision: Precision) -> C
     let layers: Vec<&LayerFacts> = layers.iter().map(Borrow::borrow).collect();
     let view = View::of(&layers);
     let distribution = view.distribution();
-    let mut out = Catalogue { warnings: view.warnings(&layers, distribution.as_ref()), ..Catalogue::default() };
+    let mut out =
+        Catalogue { warnings: view.warnings(&layers, distribution.as_ref()), ..Catalogue::default() };
     let mut packages: Vec<Package> = view.files.values().flat_map(|f| f.packages.iter().cloned()).collect();
     drop_described_twice(&mut packages);
     if packages.len() > limits::MAX_PACKAGES {
@@ -77,7 +78,9 @@ impl<'a> View<'a> {
     fn warnings(&self, layers: &[&LayerFacts], found: Option<&Distribution>) -> Vec<String> {
         let stale = layers.iter().filter(|l| l.cataloguer != CATALOGUER_VERSION).map(|l| {
             let (diff_id, version) = (&l.diff_id, l.cataloguer);
-            format!("the facts of layer {diff_id} are of cataloguer {version} instead of {CATALOGUER_VERSION}")
+            format!(
+                "the facts of layer {diff_id} are of cataloguer {version} instead of {CATALOGUER_VERSION}"
+            )
         });
         let own = layers.iter().flat_map(|l| l.warnings.iter().cloned());
         let of_files = self.files.values().flat_map(|facts| facts.warnings.iter().cloned());
@@ -86,14 +89,14 @@ impl<'a> View<'a> {
             let unread = !resolve(path, to).is_some_and(|target| self.files.contains_key(target.as_str()));
             unread && (format_of(path).is_some() || found.is_none())
         });
-        let of_links = of_links.map(|(path, to)| format!("{path} was not read: it is a symbolic link to {to}"));
+        let of_links =
+            of_links.map(|(path, to)| format!("{path} was not read: it is a symbolic link to {to}"));
         stale.chain(own).chain(of_files).chain(of_links).collect()
     }
 
     fn name_owners(&self, packages: &mut [Package]) {
-        let outer = |package: &Package| {
-            owned_hash(package.evidence.split("!/").next().unwrap_or(&package.evidence))
-        };
+        let outer =
+            |package: &Package| owned_hash(package.evidence.split("!/").next().unwrap_or(&package.evidence));
         let language = |package: &&mut Package| package.class() == PackageClass::Language;
         let evidence: HashSet<u64> =
             packages.iter().filter(|p| p.class() == PackageClass::Language).map(outer).collect();
@@ -104,7 +107,8 @@ impl<'a> View<'a> {
             packages.iter().filter(|p| p.format.is_database()).map(|p| p.name.clone()).collect();
         let mut owners: HashMap<u64, &str> = HashMap::new();
         // A list of files outlives its package when only that was removed.
-        let lists = self.files.values().flat_map(|facts| &facts.owned).filter(|o| installed.contains(&o.package));
+        let lists =
+            self.files.values().flat_map(|facts| &facts.owned).filter(|o| installed.contains(&o.package));
         for list in lists {
             for path in list.paths.hashes().iter().filter(|path| evidence.contains(path)) {
                 owners.insert(*path, &list.package);
@@ -169,8 +173,7 @@ fn drop_described_twice(packages: &mut Vec<Package>) {
         .collect();
     packages.retain(|p| {
         !p.format.is_document()
-            || !(databases.contains(&p.kind)
-                || proven.contains(&(p.kind, p.name.clone(), p.version.clone())))
+            || !(databases.contains(&p.kind) || proven.contains(&(p.kind, p.name.clone(), p.version.clone())))
     });
 }
 

@@ -18,7 +18,8 @@ pub enum PurlError {
 }
 
 /// The purl types of distributions, by the `ID` of os-release where it differs.
-const VENDORS: [(&str, &str); 4] = [("rhel", "redhat"), ("ol", "oracle"), ("amzn", "amazon"), ("sles", "suse")];
+const VENDORS: [(&str, &str); 4] =
+    [("rhel", "redhat"), ("ol", "oracle"), ("amzn", "amazon"), ("sles", "suse")];
 
 impl Package {
     /// The package URL.
@@ -118,13 +119,16 @@ fn decode(text: &str) -> Option<String> {
 pub(crate) fn parse(text: &str, format: Format) -> Result<Option<Package>, PurlError> {
     let shown: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
     let malformed = || PurlError::Malformed { text: shown.clone() };
-    let rest = text.strip_prefix("pkg:").filter(|_| text.len() <= limits::MAX_PATH_BYTES).ok_or_else(malformed)?;
+    let rest =
+        text.strip_prefix("pkg:").filter(|_| text.len() <= limits::MAX_PATH_BYTES).ok_or_else(malformed)?;
     let rest = rest.trim_start_matches('/').split('#').next().unwrap_or_default();
     let (path, qualifiers) = rest.split_once('?').unwrap_or((rest, ""));
     let (kind, path) = path.split_once('/').ok_or_else(malformed)?;
     // An unencoded `@` of an npm scope stands before the last slash and starts no version.
     let slash = path.rfind('/').map_or(0, |at| at + 1);
-    let Some(at) = path[slash..].rfind('@').map(|at| at + slash).filter(|at| *at > 0) else { return Ok(None) };
+    let Some(at) = path[slash..].rfind('@').map(|at| at + slash).filter(|at| *at > 0) else {
+        return Ok(None);
+    };
     let (full, version) = (path[..at].trim_matches('/'), decode(&path[at + 1..]).ok_or_else(malformed)?);
     let (namespace, name) = full.rsplit_once('/').unwrap_or(("", full));
     let (namespace, name) = (decode(namespace).ok_or_else(malformed)?, decode(name).ok_or_else(malformed)?);
@@ -219,7 +223,8 @@ mod tests {
 
     #[test]
     fn purls_in_documents() {
-        let named = |text: &str| parse(text, Format::Spdx).map(|p| p.map(|p| (p.name, p.version, p.source_name)));
+        let named =
+            |text: &str| parse(text, Format::Spdx).map(|p| p.map(|p| (p.name, p.version, p.source_name)));
         let row = |a: &str, b: &str, c: &str| Ok(Some((a.to_owned(), b.to_owned(), c.to_owned())));
         assert_eq!(named("pkg:npm/%40babel/core@7.0.0"), row("@babel/core", "7.0.0", "@babel/core"));
         assert_eq!(named("pkg:npm/@babel/core@7.0.0"), row("@babel/core", "7.0.0", "@babel/core"));

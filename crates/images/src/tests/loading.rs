@@ -188,8 +188,12 @@ fn scanners_get_the_facts_of_a_layer() {
     let facts = store.layer_facts(diff_id).expect("read");
     assert_eq!(facts.diff_id, diff_id.as_str());
     let names: Vec<&str> = facts.files.keys().map(String::as_str).collect();
-    let want =
-        ["etc/alpine-release", "etc/debian_version", "opt/node_modules/a/package.json", "var/lib/dpkg/status"];
+    let want = [
+        "etc/alpine-release",
+        "etc/debian_version",
+        "opt/node_modules/a/package.json",
+        "var/lib/dpkg/status",
+    ];
     assert_eq!(names, want);
     let packages: Vec<&str> =
         facts.files["var/lib/dpkg/status"].packages.iter().map(|p| p.name.as_str()).collect();

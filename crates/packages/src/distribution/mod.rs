@@ -1,7 +1,7 @@
 //! Which distribution and release an image is: os-release(5), else the files older or odder distributions have, and the OSV
 //! ecosystem of it.
 //!
-//! Invariant: an ecosystem is named also where OSV has none (Amazon, Oracle, Fedora, Photon, CentOS), so that "no source
+//! Invariant: an ecosystem is named also where OSV has none (Amazon, Oracle, Fedora, Photon, `CentOS`), so that "no source
 //! covers it" can be told from "unknown distribution".
 
 mod support;
@@ -19,8 +19,13 @@ const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 const ALPINE_RELEASE: &str = "etc/alpine-release";
 const DEBIAN_VERSION: &str = "etc/debian_version";
 const LSB_RELEASE: &str = "etc/lsb-release";
-const RPM_RELEASE: [&str; 5] =
-    ["etc/redhat-release", "etc/centos-release", "etc/oracle-release", "etc/system-release", "etc/fedora-release"];
+const RPM_RELEASE: [&str; 5] = [
+    "etc/redhat-release",
+    "etc/centos-release",
+    "etc/oracle-release",
+    "etc/system-release",
+    "etc/fedora-release",
+];
 const APK_REPOSITORIES: &str = "etc/apk/repositories";
 const APT_SOURCES: &str = "etc/apt/sources.list";
 const APT_SOURCES_DIR: &str = "etc/apt/sources.list.d/";
@@ -135,7 +140,9 @@ impl Distribution {
             return repository.clone();
         }
         let parts = match self.id.as_str() {
-            "ubuntu" | "alpine" | "photon" | "opensuse-leap" | "sles" | "sled" | "azurelinux" | "mariner" => 2,
+            "ubuntu" | "alpine" | "photon" | "opensuse-leap" | "sles" | "sled" | "azurelinux" | "mariner" => {
+                2
+            }
             "amzn" if self.version.starts_with("201") => 2,
             _ => 1,
         };
@@ -179,7 +186,8 @@ impl Distribution {
 
     /// `VERSION="22.03 (LTS-SP3)"` is `22.03-LTS-SP3` at OSV; only the pretty name has it.
     fn open_euler(&self) -> String {
-        let inner = self.pretty.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(word, _)| word);
+        let inner =
+            self.pretty.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(word, _)| word);
         match inner {
             Some(word) => format!("{}-{word}", self.version),
             None => self.version.clone(),
@@ -283,12 +291,12 @@ fn bare(id: &str, text: &str) -> Option<Distribution> {
 fn debian(found: &mut Distribution, files: &BTreeMap<&str, &str>) {
     let version_file = files.get(DEBIAN_VERSION).map(|t| t.trim()).unwrap_or_default();
     let pending = version_file.strip_suffix("/sid").or_else(|| found.version.strip_suffix("/sid"));
-    let next = pending.map(|name| unquote(name)).filter(|_| !version_file.starts_with(|c: char| c.is_ascii_digit()));
+    let next = pending.map(unquote).filter(|_| !version_file.starts_with(|c: char| c.is_ascii_digit()));
     let Some(codename) = next.or_else(|| found.version.is_empty().then(|| found.codename.clone())) else {
         return;
     };
     let number = DEBIAN_CODENAMES.iter().find(|(name, _)| *name == codename).map(|(_, number)| *number);
-    found.version = number.unwrap_or_default().to_owned();
+    number.unwrap_or_default().clone_into(&mut found.version);
     found.stage = if follows_unstable(files) { Stage::Unstable } else { Stage::Testing };
     found.codename = codename;
 }
@@ -357,7 +365,10 @@ mod tests {
             ("ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"", "openSUSE:Leap 15.6"),
             ("ID=azurelinux\nVERSION_ID=\"3.0\"", "Azure Linux:3"),
             ("ID=amzn\nVERSION_ID=\"2023\"", "Amazon Linux:2023"),
-            ("ID=\"openEuler\"\nVERSION_ID=\"22.03\"\nPRETTY_NAME=\"openEuler 22.03 (LTS-SP3)\"", "openEuler:22.03-LTS-SP3"),
+            (
+                "ID=\"openEuler\"\nVERSION_ID=\"22.03\"\nPRETTY_NAME=\"openEuler 22.03 (LTS-SP3)\"",
+                "openEuler:22.03-LTS-SP3",
+            ),
             ("ID=unheard\nVERSION_ID=1", ""),
         ];
         for (text, want) in rows {
@@ -367,9 +378,15 @@ mod tests {
 
     #[test]
     fn debian_testing_and_unstable_are_told_apart_by_their_sources() {
-        let os = ("etc/os-release", "ID=debian\nVERSION_CODENAME=forky\nPRETTY_NAME=\"Debian GNU/Linux forky/sid\"");
+        let os = (
+            "etc/os-release",
+            "ID=debian\nVERSION_CODENAME=forky\nPRETTY_NAME=\"Debian GNU/Linux forky/sid\"",
+        );
         let version = (DEBIAN_VERSION, "forky/sid\n");
-        assert_eq!(named(&[os, version]), ("debian testing (forky)".into(), "Debian:14".into(), Stage::Testing));
+        assert_eq!(
+            named(&[os, version]),
+            ("debian testing (forky)".into(), "Debian:14".into(), Stage::Testing)
+        );
         let sources = (APT_SOURCES, "# sid\ndeb http://deb.debian.org/debian sid main\n");
         assert_eq!(named(&[os, version, sources]).2, Stage::Unstable);
         assert_eq!(named(&[(DEBIAN_VERSION, "12.5\n")]).1, "Debian:12");
@@ -380,7 +397,10 @@ mod tests {
         let os = ("etc/os-release", "ID=alpine\nVERSION_ID=3.18.4");
         let repositories = |text| named(&[os, (APK_REPOSITORIES, text)]).1;
         assert_eq!(repositories("https://dl-cdn.alpinelinux.org/alpine/v3.18/main\n"), "Alpine:v3.18");
-        assert_eq!(repositories("https://x/alpine/v3.9/main\nhttps://x/alpine/v3.19/community\n"), "Alpine:v3.19");
+        assert_eq!(
+            repositories("https://x/alpine/v3.9/main\nhttps://x/alpine/v3.19/community\n"),
+            "Alpine:v3.19"
+        );
         assert_eq!(repositories("https://x/alpine/edge/main\n"), "Alpine:edge");
         assert_eq!(repositories("@edge https://x/alpine/edge/testing\n"), "Alpine:v3.18");
     }
@@ -389,7 +409,10 @@ mod tests {
     fn older_files_name_older_distributions() {
         assert_eq!(named(&[("etc/redhat-release", "CentOS Linux release 7.9.2009 (Core)\n")]).1, "CentOS:7");
         assert_eq!(named(&[("etc/system-release", "Amazon Linux release 2 (Karoo)\n")]).1, "Amazon Linux:2");
-        assert_eq!(named(&[(LSB_RELEASE, "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=14.04\n")]).1, "Ubuntu:14.04:LTS");
+        assert_eq!(
+            named(&[(LSB_RELEASE, "DISTRIB_ID=Ubuntu\nDISTRIB_RELEASE=14.04\n")]).1,
+            "Ubuntu:14.04:LTS"
+        );
         assert_eq!(named(&[(ALPINE_RELEASE, "3.4.6\n")]).1, "Alpine:v3.4");
     }
 }

@@ -97,7 +97,8 @@ mod tests {
             let state = serde_json::to_value(support(&bookworm, now.parse().unwrap())).unwrap();
             assert_eq!(state["state"], want, "{now}");
         }
-        let alpine = Distribution { id: "alpine".into(), version: "3.20.3".into(), ..Distribution::default() };
+        let alpine =
+            Distribution { id: "alpine".into(), version: "3.20.3".into(), ..Distribution::default() };
         let since = "2026-04-01".parse().unwrap();
         assert_eq!(support(&alpine, "2026-05-01T00:00:00Z".parse().unwrap()), Support::Ended { since });
     }

@@ -83,7 +83,7 @@ impl Block {
         package.arch = self.arch;
         package.licences = licences([self.licence.as_str()]);
         package.vendor = line(&self.maintainer);
-        package.evidence = path.to_owned();
+        path.clone_into(&mut package.evidence);
         out.packages.push(package);
     }
 }

@@ -73,7 +73,8 @@ fn parse_owned(package: &str, path: &str, content: &[u8]) -> FileFacts {
     }
     let text = String::from_utf8_lossy(content);
     let digests = path.ends_with(".md5sums");
-    let paths = text.lines().filter_map(|l| if digests { l.split_once("  ").map(|(_, p)| p) } else { Some(l) });
+    let paths =
+        text.lines().filter_map(|l| if digests { l.split_once("  ").map(|(_, p)| p) } else { Some(l) });
     let hashes = paths.filter(|p| p.len() > 2).map(owned_hash).collect();
     own(&mut out, package, hashes, &mut 0);
     out
@@ -154,7 +155,7 @@ impl Stanza {
         package.arch = self.arch;
         package.third_party = THIRD_PARTIES.iter().any(|address| self.maintainer.contains(address));
         package.vendor = line(&self.maintainer);
-        package.evidence = path.to_owned();
+        path.clone_into(&mut package.evidence);
         out.packages.push(package);
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn parse(path: &str, elf: &Elf) -> FileFacts {
     let mut places = places(elf, named);
     match places.find_map(|at| read(elf, at)) {
         Some((version, modules)) => take(path, &version, &modules, &mut out),
-        None if named.is_some() => out.warn(format!("{path}: its Go build information is damaged or out of reach")),
+        None if named.is_some() => {
+            out.warn(format!("{path}: its Go build information is damaged or out of reach"));
+        }
         None => {}
     }
     out
@@ -61,7 +63,7 @@ fn read(elf: &Elf, at: u64) -> Option<(String, String)> {
     };
     let version = std::str::from_utf8(version).ok()?;
     let modules = match modules.len() {
-        n if n >= 2 * SENTINEL + 1 && modules[n - SENTINEL - 1] == b'\n' => &modules[SENTINEL..n - SENTINEL],
+        n if n > 2 * SENTINEL && modules[n - SENTINEL - 1] == b'\n' => &modules[SENTINEL..n - SENTINEL],
         _ => &[],
     };
     let plausible = version.starts_with("go") || version.starts_with("devel");
@@ -116,7 +118,9 @@ fn take(path: &str, version: &str, modules: &str, out: &mut FileFacts) {
         let fields: Vec<&str> = line.split('\t').collect();
         match fields[..] {
             ["mod", name, version, ..] => main = Some((name.to_owned(), version.to_owned())),
-            ["dep", name, version, ..] => flush(path, pending.replace((name.to_owned(), version.to_owned())), out),
+            ["dep", name, version, ..] => {
+                flush(path, pending.replace((name.to_owned(), version.to_owned())), out);
+            }
             ["=>", name, version, ..] => pending = Some((name.to_owned(), version.to_owned())),
             ["build", setting] => stamped = stamped.or_else(|| version_flag(setting)),
             _ => {}

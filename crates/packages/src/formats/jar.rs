@@ -350,7 +350,7 @@ impl Archive {
     fn packages(self, out: &mut FileFacts) {
         let licence: Vec<String> = licences(self.manifest.get("Bundle-License").map(String::as_str));
         if self.poms.is_empty() {
-            return self.from_manifest(licence, out);
+            return self.push_from_manifest(licence, out);
         }
         for pom in &self.poms {
             let name = format!("{}:{}", pom.group, pom.artifact);
@@ -359,7 +359,7 @@ impl Archive {
     }
 
     /// Without poms: the file name says artifact and version, the manifest the group and what the name leaves out.
-    fn from_manifest(&self, licence: Vec<String>, out: &mut FileFacts) {
+    fn push_from_manifest(&self, licence: Vec<String>, out: &mut FileFacts) {
         let entry = |keys: &[&str]| {
             keys.iter().filter_map(|key| self.manifest.get(*key)).find_map(|value| field(value))
         };
@@ -371,7 +371,9 @@ impl Archive {
         let (Some(artifact), Some(version)) = (field(artifact), version) else { return };
         let symbolic = entry(&["Bundle-SymbolicName"]).map(|name| name.split(';').next().unwrap_or(name));
         let group = entry(&["Implementation-Vendor-Id"])
-            .or_else(|| symbolic.map(|name| name.strip_suffix(artifact).map_or(name, |g| g.trim_end_matches('.'))))
+            .or_else(|| {
+                symbolic.map(|name| name.strip_suffix(artifact).map_or(name, |g| g.trim_end_matches('.')))
+            })
             .or_else(|| entry(&["Automatic-Module-Name"]))
             .filter(|group| group.contains('.') && !group.contains(' '));
         let name = group.map_or_else(|| artifact.to_owned(), |group| format!("{group}:{artifact}"));

@@ -43,7 +43,9 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
         }
     };
     // A manifest without name or version is a marker for the module loader.
-    let (Some(name), Some(version)) = (manifest.name.as_deref(), manifest.version.as_deref()) else { return out };
+    let (Some(name), Some(version)) = (manifest.name.as_deref(), manifest.version.as_deref()) else {
+        return out;
+    };
     let (Some(name), Some(version)) = (field(name), field(version)) else {
         if !name.is_empty() && !version.is_empty() {
             out.warn(format!("{path}: an impossible name or version"));

@@ -20,7 +20,7 @@ pub(super) fn in_document_dir(path: &str) -> bool {
 }
 
 pub(super) fn owns(path: &str) -> bool {
-    (path.ends_with(".spdx.json") || path.ends_with(".spdx")) && in_document_dir(path)
+    [".spdx.json", ".spdx"].iter().any(|extension| path.ends_with(extension)) && in_document_dir(path)
 }
 
 #[derive(Deserialize)]
@@ -61,7 +61,9 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
         return out;
     }
     for entry in document.packages {
-        let Some(reference) = entry.external_refs.iter().find(|r| r.reference_type == "purl") else { continue };
+        let Some(reference) = entry.external_refs.iter().find(|r| r.reference_type == "purl") else {
+            continue;
+        };
         match purl::parse(&reference.reference_locator, Format::Spdx) {
             Ok(Some(mut package)) => {
                 package.licences = licences([entry.license_declared.as_str()]);

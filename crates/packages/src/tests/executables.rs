@@ -28,7 +28,8 @@ fn go_modules_with_replacements_and_the_standard_library() {
     let file = elf(&[(".go.buildinfo", &build_info("go1.22.3 X:boringcrypto", MODULES))]);
     let found = of(&[("usr/bin/app", &file)]);
     assert!(found.complete, "{:?}", found.warnings);
-    let want = ["example.com/app v1.4.2", "example.com/new v1.1.0", "golang.org/x/net v0.7.0", "stdlib 1.22.3"];
+    let want =
+        ["example.com/app v1.4.2", "example.com/new v1.1.0", "golang.org/x/net v0.7.0", "stdlib 1.22.3"];
     assert_eq!(rows(&found), want);
     assert_eq!((found.packages[0].format, found.packages[0].ecosystem.as_str()), (Format::Go, "Go"));
 }
@@ -145,7 +146,10 @@ fn proxy(root: &Path, module: &str, version: &str) {
     let (go_mod, source_at) = (format!("{prefix}/go.mod"), format!("{prefix}/x.go"));
     let manifest = format!("module {module}\n");
     let files = [(go_mod.as_str(), manifest.as_bytes()), (source_at.as_str(), source.as_bytes())];
-    write(&dir.join(format!("{version}.zip")), &super::support::jar(super::support::Archive::Deflated, &files));
+    write(
+        &dir.join(format!("{version}.zip")),
+        &super::support::jar(super::support::Archive::Deflated, &files),
+    );
     write(&dir.join(format!("{version}.mod")), manifest.as_bytes());
     write(&dir.join(format!("{version}.info")), format!("{{\"Version\": \"{version}\"}}").as_bytes());
 }

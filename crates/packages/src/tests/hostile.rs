@@ -1,12 +1,16 @@
 //! Mutations of every binary format and of every text format: nothing panics, nothing runs on, and what was kept can still be
 //! shown. Directories 10,000 deep and links in circles cost what their bytes cost.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::support::{Archive, bdb, build_info, elf, header, jar, layer, ndb, sqlite};
 use crate::{LayerCataloguer, Precision, catalogue, fuzz};
 
 /// Real files, one of each format, by path.
+static CORPUS: LazyLock<Vec<(&'static str, Vec<u8>)>> = LazyLock::new(corpus);
+
 fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let blobs = [header("nodejs", "18.19.0", 60), header("tiny", "1", 1)];
     let pom = b"version=1\ngroupId=g\nartifactId=a\n";
@@ -48,7 +52,7 @@ proptest! {
         edits in prop::collection::vec((any::<usize>(), any::<u8>()), 0..12),
         cut in prop_oneof![3 => Just(0_usize), 1 => 0_usize..4096],
     ) {
-        let (path, content) = &corpus()[which];
+        let (path, content) = &CORPUS[which];
         let facts = fuzz::file(path, &mutated(content, &edits, cut)).unwrap();
         let found = catalogue(&[facts], Precision::Precise);
         for package in &found.packages {
@@ -72,7 +76,7 @@ proptest! {
         }
         fuzz::executable(&[&b"\x7fELF\x02\x01"[..], &input].concat());
         fuzz::executable(&[&b"\x7fELF\x01\x02"[..], &input].concat());
-        for (path, _) in corpus() {
+        for (path, _) in CORPUS.iter() {
             fuzz::file(path, &input).unwrap();
         }
     }

@@ -13,13 +13,19 @@ fn coordinates_come_from_poms_and_nested_archives_count() {
     for how in [Archive::Stored, Archive::Deflated, Archive::Streamed] {
         let filler = vec![7; 100_000];
         let inner = jar(how, &[("a.class", &filler), (POM_AT, POM), ("b.class", &filler)]);
-        let war = jar(how, &[("WEB-INF/web.xml", b"<x/>"), ("WEB-INF/lib/log4j-core-2.14.1.jar", &inner), ("z", b"z")]);
+        let war = jar(
+            how,
+            &[("WEB-INF/web.xml", b"<x/>"), ("WEB-INF/lib/log4j-core-2.14.1.jar", &inner), ("z", b"z")],
+        );
         let ear = jar(how, &[("app.war", &war)]);
         let found = of(&[("srv/app.ear", &ear)]);
         // Stored content of unknown length is the one thing that cannot be read from front to back.
         assert!(found.complete, "{how:?}: {:?}", found.warnings);
         let core = &found.packages[0];
-        assert_eq!((core.name.as_str(), core.version.as_str()), ("org.apache.logging.log4j:log4j-core", "2.14.1"));
+        assert_eq!(
+            (core.name.as_str(), core.version.as_str()),
+            ("org.apache.logging.log4j:log4j-core", "2.14.1")
+        );
         assert_eq!(core.evidence, "srv/app.ear!/app.war!/WEB-INF/lib/log4j-core-2.14.1.jar");
         assert_eq!(core.purl(), "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1");
     }
@@ -38,7 +44,8 @@ fn without_a_pom_the_manifest_and_the_file_name_speak() {
 
 #[test]
 fn an_executable_archive_begins_with_a_script() {
-    let script = [&b"#!/bin/sh\nexec java -jar PKPK\n"[..], &jar(Archive::Deflated, &[(POM_AT, POM)])].concat();
+    let script =
+        [&b"#!/bin/sh\nexec java -jar PKPK\n"[..], &jar(Archive::Deflated, &[(POM_AT, POM)])].concat();
     assert_eq!(of(&[("app.jar", &script)]).packages.len(), 1);
 }
 

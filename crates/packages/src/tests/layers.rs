@@ -9,7 +9,8 @@ fn of(layers: &[LayerFacts]) -> crate::Catalogue {
 
 #[test]
 fn the_top_database_wins_and_packages_know_their_layer() {
-    let base = layer(&[BOOKWORM, ("var/lib/dpkg/status", b"Package: a\nVersion: 1\n\nPackage: b\nVersion: 1\n")]);
+    let base =
+        layer(&[BOOKWORM, ("var/lib/dpkg/status", b"Package: a\nVersion: 1\n\nPackage: b\nVersion: 1\n")]);
     let app = layer(&[("var/lib/dpkg/status", b"Package: a\nVersion: 1\n\nPackage: b\nVersion: 2\n")]);
     let found = of(&[base, app]);
     let rows: Vec<_> =
@@ -70,7 +71,10 @@ fn a_linked_database_that_is_not_there_is_a_warning() {
         let mut cataloguer = LayerCataloguer::new("sha256:0");
         cataloguer.symlink("var/lib/dpkg/status", target);
         let found = of(&[cataloguer.finish()]);
-        assert_eq!(found.warnings, [format!("var/lib/dpkg/status was not read: it is a symbolic link to {target}")]);
+        assert_eq!(
+            found.warnings,
+            [format!("var/lib/dpkg/status was not read: it is a symbolic link to {target}")]
+        );
     }
 }
 

@@ -15,7 +15,9 @@ fn dpkg_status_gives_source_names_and_skips_what_is_not_installed() {
     let rows: Vec<_> = found
         .packages
         .iter()
-        .map(|p| (p.name.as_str(), p.version.as_str(), p.source_name.as_str(), p.source_version.as_str(), p.epoch))
+        .map(|p| {
+            (p.name.as_str(), p.version.as_str(), p.source_name.as_str(), p.source_version.as_str(), p.epoch)
+        })
         .collect();
     assert_eq!(
         rows,
@@ -35,7 +37,10 @@ fn dpkg_status_gives_source_names_and_skips_what_is_not_installed() {
 fn status_d_is_read_without_status_fields_and_md5sums_are_not_databases() {
     let found = of(&[
         ("var/lib/dpkg/status.d/tzdata", b"Package: tzdata\nVersion: 2024a-0\nArchitecture: all\n"),
-        ("var/lib/dpkg/status.d/tzdata.md5sums", b"d41d8cd98f00b204e9800998ecf8427e  usr/share/zoneinfo/UTC\n"),
+        (
+            "var/lib/dpkg/status.d/tzdata.md5sums",
+            b"d41d8cd98f00b204e9800998ecf8427e  usr/share/zoneinfo/UTC\n",
+        ),
         ("var/lib/dpkg/status.d/a/b", b"Package: b\nVersion: 1\n"),
     ]);
     assert_eq!(rows(&found), ["tzdata 2024a-0"]);
@@ -44,7 +49,8 @@ fn status_d_is_read_without_status_fields_and_md5sums_are_not_databases() {
 
 #[test]
 fn apk_installed_gives_origins_and_licences() {
-    let db = b"C:Q1abc=\nP:libcrypto3\nV:3.3.1-r0\nA:x86_64\no:openssl\nL:Apache-2.0\nF:lib\nR:libcrypto.so.3\n\n\
+    let db =
+        b"C:Q1abc=\nP:libcrypto3\nV:3.3.1-r0\nA:x86_64\no:openssl\nL:Apache-2.0\nF:lib\nR:libcrypto.so.3\n\n\
         P:musl\nV:1.2.5-r0\nA:x86_64\n\n";
     let os = ("usr/lib/os-release", &b"ID=alpine\nVERSION_ID=3.20.3\n"[..]);
     for path in ["lib/apk/db/installed", "usr/lib/apk/db/installed"] {
@@ -83,19 +89,59 @@ fn languages() {
     let deps = r#"{"libraries": {"App/1.0.0": {"type": "project"}, "Newtonsoft.Json/13.0.1": {"type": "package"},
         "runtimepack.Microsoft.NETCore.App.Runtime.linux-x64/8.0.1": {"type": "runtimepack"}}}"#;
     let table: [(&str, &str, &[&str], PackageKind); 13] = [
-        ("usr/lib/python3/dist-packages/Foo_Bar-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: Foo_.Bar\nVersion: 1.0\nLicense: MIT\n\nVersion: 9\n", &["foo-bar 1.0"], PackageKind::Pypi),
+        (
+            "usr/lib/python3/dist-packages/Foo_Bar-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: Foo_.Bar\nVersion: 1.0\nLicense: MIT\n\nVersion: 9\n",
+            &["foo-bar 1.0"],
+            PackageKind::Pypi,
+        ),
         ("usr/lib/python3/a.egg-info/PKG-INFO", "Name: a\nVersion: 2\n", &["a 2"], PackageKind::Pypi),
         ("usr/lib/python3/b.egg-info", "Name: b\nVersion: 3\n", &["b 3"], PackageKind::Pypi),
-        ("app/node_modules/@scope/x/package.json", r#"{"name": "@scope/x", "version": "1.2.3", "license": {"type": "MIT"}}"#, &["@scope/x 1.2.3"], PackageKind::Npm),
+        (
+            "app/node_modules/@scope/x/package.json",
+            r#"{"name": "@scope/x", "version": "1.2.3", "license": {"type": "MIT"}}"#,
+            &["@scope/x 1.2.3"],
+            PackageKind::Npm,
+        ),
         ("app/node_modules/y/package.json", r#"{"type": "module"}"#, &[], PackageKind::Npm),
-        ("app/node_modules/y/test/package.json", r#"{"name": "fixture", "version": "1.0.0"}"#, &[], PackageKind::Npm),
+        (
+            "app/node_modules/y/test/package.json",
+            r#"{"name": "fixture", "version": "1.0.0"}"#,
+            &[],
+            PackageKind::Npm,
+        ),
         ("app/package.json", r#"{"name": "own", "version": "1.0.0"}"#, &[], PackageKind::Npm),
-        ("usr/lib/ruby/gems/3.1.0/specifications/rack-2.2.8.gemspec", gemspec, &["rack 2.2.8"], PackageKind::Gem),
-        ("usr/lib/ruby/gems/3.1.0/specifications/default/net-http-0.3.gemspec", computed, &["net-http 0.3"], PackageKind::Gem),
+        (
+            "usr/lib/ruby/gems/3.1.0/specifications/rack-2.2.8.gemspec",
+            gemspec,
+            &["rack 2.2.8"],
+            PackageKind::Gem,
+        ),
+        (
+            "usr/lib/ruby/gems/3.1.0/specifications/default/net-http-0.3.gemspec",
+            computed,
+            &["net-http 0.3"],
+            PackageKind::Gem,
+        ),
         ("app/Cargo.lock", lock, &["serde 1.0.1"], PackageKind::Cargo),
-        ("app/vendor/composer/installed.json", r#"{"packages": [{"name": "Monolog/monolog", "version": "2.9.1", "license": ["MIT"]}]}"#, &["monolog/monolog 2.9.1"], PackageKind::Composer),
-        ("old/vendor/composer/installed.json", r#"[{"name": "a/b", "version": "v1.0"}]"#, &["a/b v1.0"], PackageKind::Composer),
-        ("app/App.deps.json", deps, &["Microsoft.NETCore.App.Runtime.linux-x64 8.0.1", "Newtonsoft.Json 13.0.1"], PackageKind::Nuget),
+        (
+            "app/vendor/composer/installed.json",
+            r#"{"packages": [{"name": "Monolog/monolog", "version": "2.9.1", "license": ["MIT"]}]}"#,
+            &["monolog/monolog 2.9.1"],
+            PackageKind::Composer,
+        ),
+        (
+            "old/vendor/composer/installed.json",
+            r#"[{"name": "a/b", "version": "v1.0"}]"#,
+            &["a/b v1.0"],
+            PackageKind::Composer,
+        ),
+        (
+            "app/App.deps.json",
+            deps,
+            &["Microsoft.NETCore.App.Runtime.linux-x64 8.0.1", "Newtonsoft.Json 13.0.1"],
+            PackageKind::Nuget,
+        ),
     ];
     for (path, content, want, kind) in table {
         let found = of(&[(path, content.as_bytes())]);
@@ -129,7 +175,8 @@ fn a_database_wins_over_documents_and_documents_add_what_nothing_else_proves() {
         {"externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:apk/wolfi/musl@1.0-r0?arch=x86_64"}]},
         {"externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:golang/example.com/x@v1.2.3"}], "licenseDeclared": "MIT"},
         {"externalRefs": []}]}"#;
-    let cdx = br#"{"bomFormat": "CycloneDX", "components": [{"type": "library", "purl": "pkg:npm/left-pad@1.3.0",
+    let cdx =
+        br#"{"bomFormat": "CycloneDX", "components": [{"type": "library", "purl": "pkg:npm/left-pad@1.3.0",
         "licenses": [{"license": {"id": "WTFPL"}}], "components": [{"purl": "pkg:pypi/Six@1.16.0"}]}]}"#;
     let os = ("etc/os-release", &b"ID=wolfi\nVERSION_ID=20230201\n"[..]);
     let db = ("usr/lib/apk/db/installed", &b"P:musl\nV:1.2.5-r0\nA:x86_64\n"[..]);

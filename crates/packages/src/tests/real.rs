@@ -1,7 +1,7 @@
 //! A real Debian root filesystem against `dpkg-query`, and an Alpine-like one.
 //!
-//! `debootstrap --variant=minbase bookworm /tmp/konzert-debian-root` makes the root once; without it the test says that it was
-//! left out.
+//! `debootstrap --variant=minbase bookworm DIR` makes the root once, where DIR is `konzert-debian-root` in the directory for
+//! temporary files; without it the test says that it was left out.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,8 +9,6 @@ use std::process::Command;
 
 use super::support::{layer, rows};
 use crate::{LayerCataloguer, LayerFacts, Precision, catalogue};
-
-const ROOT: &str = "/tmp/konzert-debian-root";
 
 /// A directory as a layer.
 fn tree(root: &Path) -> LayerFacts {
@@ -38,21 +36,25 @@ fn tree(root: &Path) -> LayerFacts {
 
 #[test]
 fn a_debian_root_equals_what_dpkg_says() {
-    let root = Path::new(ROOT);
+    let root = std::env::temp_dir().join("konzert-debian-root");
     if !root.join("var/lib/dpkg/status").exists() {
-        return eprintln!("SKIPPED: no Debian root: debootstrap --variant=minbase bookworm {ROOT}");
+        let shown = root.display();
+        return eprintln!("SKIPPED: no Debian root: debootstrap --variant=minbase bookworm {shown}");
     }
-    let format = "${db:Status-Status} ${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\\n";
-    let query = Command::new("dpkg-query").args(["--root", ROOT, "-W", "-f", format]).output();
+    let format =
+        "${db:Status-Status} ${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\\n";
+    let query = Command::new("dpkg-query").arg("--root").arg(&root).args(["-W", "-f", format]).output();
     let Ok(query) = query else { return eprintln!("SKIPPED: dpkg-query cannot be run; install dpkg") };
     let text = String::from_utf8(query.stdout).unwrap();
     let mut want: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("installed ")).collect();
     want.sort_unstable();
-    let found = catalogue(&[tree(root)], Precision::Precise);
+    let found = catalogue(&[tree(&root)], Precision::Precise);
     assert!(found.complete, "{:?}", found.warnings);
-    let shown = found.packages.iter().filter(|p| p.format.is_database()).map(|p| {
-        format!("{} {} {} {} {}", p.name, p.version, p.arch, p.source_name, p.source_version)
-    });
+    let shown = found
+        .packages
+        .iter()
+        .filter(|p| p.format.is_database())
+        .map(|p| format!("{} {} {} {} {}", p.name, p.version, p.arch, p.source_name, p.source_version));
     let mut rows: Vec<String> = shown.collect();
     rows.sort_unstable();
     assert_eq!(rows, want);

@@ -1,5 +1,6 @@
 //! rpm databases: made by the tests in all containers, and by rpm and Berkeley DB themselves where they are installed.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -85,7 +86,9 @@ fn wrong_lengths_and_cut_off_files_are_warnings() {
         bad[at..at + 4].copy_from_slice(&value.to_be_bytes());
         bad
     };
-    for bad in [lengths(0, u32::MAX), lengths(4, u32::MAX), lengths(0, 0), lengths(8 + 8, u32::MAX), Vec::new()] {
+    for bad in
+        [lengths(0, u32::MAX), lengths(4, u32::MAX), lengths(0, 0), lengths(8 + 8, u32::MAX), Vec::new()]
+    {
         let found = of(&[ALMA, ("var/lib/rpm/Packages.db", &ndb(&[bad, header("b", "1", 1)]))]);
         assert_eq!(found.packages.len(), 1);
         assert!(!found.complete);
@@ -105,7 +108,9 @@ fn run(program: &str, args: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(args).output() {
         Ok(output) => output,
         Err(error) => {
-            eprintln!("SKIPPED: {program} cannot be run ({error}); install Debian's rpm and db-util packages");
+            eprintln!(
+                "SKIPPED: {program} cannot be run ({error}); install Debian's rpm and db-util packages"
+            );
             return None;
         }
     };
@@ -113,9 +118,17 @@ fn run(program: &str, args: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
+/// Whether rpm was built with a container: Debian's knows `SQLite` only.
+fn writes(define: &str, path: &str) -> bool {
+    let output = Command::new("rpm").args(["--define", define, "--dbpath", path, "--initdb"]).output();
+    output.is_ok_and(|o| o.status.success() && !String::from_utf8_lossy(&o.stderr).contains("invalid"))
+}
+
 fn build(dir: &Path, name: &str, extra: &str) -> Option<String> {
     let spec = dir.join(format!("{name}.spec"));
-    let files: String = (0..300).map(|n| format!("touch %{{buildroot}}/opt/{name}/file-{n}\n")).collect();
+    let files: Vec<String> =
+        (0..300).map(|n| format!("touch %{{buildroot}}/opt/{name}/file-{n}\n")).collect();
+    let files = files.concat();
     let text = format!(
         "Name: {name}\nVersion: 1.2\nRelease: 3\nSummary: x\nLicense: MIT\nVendor: Example\nBuildArch: noarch\n{extra}\n\
          %description\nx\n%install\nmkdir -p %{{buildroot}}/opt/{name}\n{files}\n%files\n/opt/{name}\n"
@@ -128,7 +141,8 @@ fn build(dir: &Path, name: &str, extra: &str) -> Option<String> {
 
 /// `rpm -qa` in the form of [`Package`].
 fn asked(backend: &str, path: &str) -> Option<Vec<String>> {
-    let format = "%{NAME} %{EPOCHNUM} %{VERSION}-%{RELEASE} %{ARCH} %{VENDOR} %{SOURCERPM} %{MODULARITYLABEL}\\n";
+    let format =
+        "%{NAME} %{EPOCHNUM} %{VERSION}-%{RELEASE} %{ARCH} %{VENDOR} %{SOURCERPM} %{MODULARITYLABEL}\\n";
     let text = run("rpm", &["--define", backend, "--dbpath", path, "-qa", "--qf", format])?;
     let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
     rows.sort();
@@ -155,8 +169,13 @@ fn databases_made_by_rpm_equal_what_rpm_says() {
     for (backend, file) in [("sqlite", "rpmdb.sqlite"), ("ndb", "Packages.db")] {
         let at = dir.path().join(backend);
         let (define, at_text) = (format!("_db_backend {backend}"), at.to_str().unwrap());
-        let mut args = vec!["--define", &define, "--dbpath", at_text, "-i", "--justdb", "--nodeps", "--noscripts"];
+        let mut args =
+            vec!["--define", &define, "--dbpath", at_text, "-i", "--justdb", "--nodeps", "--noscripts"];
         args.extend(packages.iter().map(String::as_str));
+        if !writes(&define, at_text) {
+            eprintln!("SKIPPED: this rpm writes no {backend} databases; install one that does");
+            continue;
+        }
         let Some(_) = run("rpm", &args) else { return };
         let Some(want) = asked(&define, at_text) else { return };
         let content = std::fs::read(at.join(file)).unwrap();
@@ -183,14 +202,19 @@ fn berkeley(dir: &Path, content: &[u8], want: &[String]) {
     let mut number = 0_u8;
     read_sqlite(content, &mut |blob| {
         number += 1;
-        let hex: String = blob.iter().map(|byte| format!("{byte:02x}")).collect();
-        dump.push_str(&format!(" {number:02x}000000\n {hex}\n"));
+        write!(dump, " {number:02x}000000\n ").unwrap();
+        for byte in blob {
+            write!(dump, "{byte:02x}").unwrap();
+        }
+        dump.push('\n');
     })
     .unwrap();
     dump.push_str("DATA=END\n");
     let (dump_path, path) = (dir.join("dump"), dir.join("Packages"));
     std::fs::File::create(&dump_path).unwrap().write_all(dump.as_bytes()).unwrap();
-    let Some(_) = run("db_load", &["-f", dump_path.to_str().unwrap(), path.to_str().unwrap()]) else { return };
+    let Some(_) = run("db_load", &["-f", dump_path.to_str().unwrap(), path.to_str().unwrap()]) else {
+        return;
+    };
     let found = of(&[ALMA, ("var/lib/rpm/Packages", &std::fs::read(&path).unwrap())]);
     assert!(found.complete, "{:?}", found.warnings);
     let mut rows: Vec<String> = found.packages.iter().map(shown).collect();

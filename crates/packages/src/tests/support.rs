@@ -94,7 +94,9 @@ pub(super) fn header(name: &str, version: &str, files: u32) -> Vec<u8> {
 /// rpm's NDB container, as `Packages.db`.
 pub(super) fn ndb(blobs: &[Vec<u8>]) -> Vec<u8> {
     let mut file = b"RpmP".to_vec();
-    file.extend([0_u32, 1, 1, u32::try_from(blobs.len()).unwrap() + 1, 0, 0, 0].iter().flat_map(|n| n.to_le_bytes()));
+    file.extend(
+        [0_u32, 1, 1, u32::try_from(blobs.len()).unwrap() + 1, 0, 0, 0].iter().flat_map(|n| n.to_le_bytes()),
+    );
     let mut block = 4096 / 16;
     let mut body = Vec::new();
     for (number, blob) in (1_u32..).zip(blobs) {

@@ -2,6 +2,7 @@
 //! says so.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,11 @@ use crate::version::VersionOrder;
 /// Vectors that do not hold, each with the reason.
 const EXCEPTIONS: [(&str, &str, &str); 2] = [
     ("alpine.txt", "1 > 1-ruff", "not a version; by the file's own comment apk 3 orders it the other way"),
-    ("alpine.txt", "1-ruff2 = 1--ruff1", "not versions; by the file's own comment apk 3 orders them the other way"),
+    (
+        "alpine.txt",
+        "1-ruff2 = 1--ruff1",
+        "not versions; by the file's own comment apk 3 orders them the other way",
+    ),
 ];
 
 fn vectors(name: &str) -> Option<String> {
@@ -74,7 +79,8 @@ fn public_vectors() {
         let Some(text) = vectors(name) else { continue };
         let (total, failed) = failures(order, name, &text);
         if total < 10 || !failed.is_empty() {
-            report.push_str(&format!("{name} ({order:?}): {} of {total}:\n{}\n", failed.len(), failed.join("\n")));
+            write!(report, "{name} ({order:?}): {} of {total}:\n{}\n", failed.len(), failed.join("\n"))
+                .unwrap();
         }
     }
     assert!(report.is_empty(), "{report}");

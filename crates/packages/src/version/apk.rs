@@ -79,10 +79,9 @@ fn compare_tokens(left: Token<'_>, right: Token<'_>) -> Ordering {
         (Token::Suffix { rank: a, digits: left }, Token::Suffix { rank: b, digits: right }) => {
             a.cmp(&b).then_with(|| digits::compare(left, right))
         }
-        (Token::Hash(a), Token::Hash(b)) => a.cmp(b),
         (Token::Revision(a), Token::Revision(b)) => digits::compare(a, b),
         // What follows a revision never counts; before it, text decides.
-        (Token::Broken(a), Token::Broken(b)) => a.cmp(b),
+        (Token::Hash(a), Token::Hash(b)) | (Token::Broken(a), Token::Broken(b)) => a.cmp(b),
         _ if left.kind() == right.kind() => Ordering::Equal,
         _ if left.is_pre_release() => Ordering::Less,
         _ if right.is_pre_release() => Ordering::Greater,

@@ -1,4 +1,4 @@
-//! RubyGems (`Gem::Version`): numbers and words between dots, a word makes a pre-release, trailing zeros do not count.
+//! `RubyGems` (`Gem::Version`): numbers and words between dots, a word makes a pre-release, trailing zeros do not count.
 
 use std::cmp::Ordering;
 

@@ -14,10 +14,9 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
 fn compare_lists(a: &[String], b: &[String]) -> Ordering {
     let order = a.iter().zip(b).map(|(x, y)| compare_fields(x, y)).find(|order| order.is_ne());
     order.unwrap_or_else(|| match (a.get(b.len()..), b.get(a.len()..)) {
-        (Some([]), _) => Ordering::Equal,
+        (Some([]) | None, None) | (Some([]), Some(_)) => Ordering::Equal,
         (Some(more), _) => beyond(more),
         (_, Some(more)) => beyond(more).reverse(),
-        (None, None) => Ordering::Equal,
     })
 }
 

@@ -8,12 +8,12 @@ use super::digits;
 /// Compares two versions. A missing epoch is 0; a missing release is older than any.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let ((epoch_a, version_a, release_a), (epoch_b, version_b, release_b)) = (split(a), split(b));
-    digits::compare(epoch_a, epoch_b)
-        .then_with(|| parts(version_a, version_b))
-        .then_with(|| match (release_a, release_b) {
+    digits::compare(epoch_a, epoch_b).then_with(|| parts(version_a, version_b)).then_with(|| {
+        match (release_a, release_b) {
             (Some(a), Some(b)) => parts(a, b),
             (a, b) => a.is_some().cmp(&b.is_some()),
-        })
+        }
+    })
 }
 
 fn split(evr: &str) -> (&str, &str, Option<&str>) {

@@ -1,4 +1,4 @@
-//! Semantic versions (semver.org 2.0.0) and the orders built on them: npm, Go, crates.io, NuGet, Pub.
+//! Semantic versions (semver.org 2.0.0) and the orders built on them: npm, Go, crates.io, `NuGet`, Pub.
 //!
 //! Lenient where registries are: a leading `v`, fewer than three numbers, numbers of any length, letters without a dash
 //! (`1.21rc1`). Not lenient: something that begins with no number has no place.

@@ -106,7 +106,10 @@ impl<'a> Header<'a> {
     /// Hashes of the files the package owns.
     pub(crate) fn owned(&self) -> Result<Vec<u64>, HeaderError> {
         if let Some(entry) = self.entry(OLD_FILE_NAMES) {
-            return self.strings(&entry).map(|r| r.map(|p| owned_hash(&String::from_utf8_lossy(p)))).collect();
+            return self
+                .strings(&entry)
+                .map(|r| r.map(|p| owned_hash(&String::from_utf8_lossy(p))))
+                .collect();
         }
         let (Some(bases), Some(dirs), Some(indexes)) =
             (self.entry(BASE_NAMES), self.entry(DIR_NAMES), self.entry(DIR_INDEXES))

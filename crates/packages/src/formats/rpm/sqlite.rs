@@ -112,7 +112,8 @@ impl<'a> File<'a> {
         let start = at + after_length + after_row;
         let local = self.local(length);
         let mut payload = page.slice(start, local).ok_or(ContainerError::Damaged)?.to_vec();
-        let mut next = if local < length { page.size(start + local).ok_or(ContainerError::Damaged)? } else { 0 };
+        let mut next =
+            if local < length { page.size(start + local).ok_or(ContainerError::Damaged)? } else { 0 };
         while payload.len() < length {
             let overflow = self.page(next)?;
             let take = (length - payload.len()).min(self.usable - 4);
