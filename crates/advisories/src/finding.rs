@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 
-use konzert_packages::version::{Order, compare};
+use konzert_packages::version::VersionOrder as Order;
 use konzert_packages::{Catalogue, Package};
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ fn describe(advisory: &Advisory, package: &Package, hit: &Hit<'_>) -> Finding {
 }
 
 fn verdict<'a>(entry: &'a Affected, package: &Package) -> Option<Hit<'a>> {
-    let order = Order::from(package.format);
+    let order = package.order();
     let version = package.source_version.as_str();
     let hit = |state, fixed| Some(Hit { state, fixed, severity: entry.severity });
     if entry.ranges.is_empty() && entry.versions.is_empty() {
@@ -175,4 +175,8 @@ fn next_fixed<'a>(order: Order, version: &str, range: &'a [Bound]) -> Option<&'a
         _ => None,
     });
     fixes.min_by(|a, b| compare(order, a, b).unwrap_or(Ordering::Equal))
+}
+
+fn compare(order: Order, a: &str, b: &str) -> Option<Ordering> {
+    order.compare(a, b).ok()
 }

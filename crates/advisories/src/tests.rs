@@ -1,6 +1,6 @@
 //! Tables for advisories, ranges and the file format; the public Debian data where it is present.
 
-use konzert_packages::{Catalogue, Format, Package};
+use konzert_packages::{Catalogue, Format, Package, PackageKind};
 use serde_json::json;
 
 use crate::{Advisory, Bound, Database, DatabaseError, FindingState, Severity, findings, parse_osv};
@@ -28,6 +28,8 @@ fn image(name: &str, source: &str, version: &str) -> Catalogue {
         ecosystem: "Debian:12".into(),
         layer: 0,
         evidence: "var/lib/dpkg/status".into(),
+        kind: PackageKind::Deb,
+        ..Package::default()
     };
     Catalogue { packages: vec![package], complete: true, ..Catalogue::default() }
 }

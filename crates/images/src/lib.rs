@@ -37,7 +37,7 @@ mod unpack;
 pub use build::{ImageBuilder, LayerBuilder, LayerCompression};
 pub use error::{EntryFault, ImageError};
 pub use ids::{ImageDigest, LayerDiffId, Reference};
-pub use limits::{Limits, ScanLimits};
+pub use limits::Limits;
 pub use load::LoadProgress;
 pub use rebase::{ConfigChange, REBASED_FROM, REBASED_NEW_BASE, REBASED_OLD_BASE, RebasePlan, RebaseRefusal};
 pub use record::{ImageConfig, ImageRecord, LayerRef, Platform};

@@ -59,20 +59,3 @@ impl Default for Limits {
         }
     }
 }
-
-/// Bounds on what is read from a layer for a scanner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScanLimits {
-    /// Largest wanted file, in bytes; a larger one becomes a warning.
-    pub file_bytes: u64,
-    /// Most bytes of all wanted files of one layer.
-    pub total_bytes: u64,
-    /// Most wanted files of one layer.
-    pub files: usize,
-}
-
-impl Default for ScanLimits {
-    fn default() -> Self {
-        Self { file_bytes: 64 * MIB, total_bytes: 256 * MIB, files: 100_000 }
-    }
-}

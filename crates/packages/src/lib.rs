@@ -1,123 +1,63 @@
-//! What is in an image: package databases read from layers, one file per format, and the version orders of ecosystems.
+//! What is in an image: package databases, metadata of languages, executables and documents read from layers, one file per
+//! format, and the version orders of ecosystems.
 //!
-//! Does no I/O: a caller hands over the files that [`wanted`] names, layer by layer, and gets a [`Catalogue`] back.
+//! Opens nothing: a caller pushes the entries of a layer, files as readers, into a [`LayerCataloguer`] and gets
+//! [`LayerFacts`], which can be kept by diff id and [`CATALOGUER_VERSION`]; [`catalogue`] lays the facts of an image's layers
+//! over each other.
 //!
-//! Invariants: a file that cannot be read in full makes the catalogue incomplete and is named in a warning; sizes and
+//! Invariants: a file that cannot be read in full makes the catalogue incomplete and is named in a warning; sizes, depths and
 //! counts are bounded by the constants of [`limits`]; a new format is a new file and one row in [`formats::FORMATS`].
 #![forbid(unsafe_code)]
 
-mod apk;
+mod bytes;
+mod cataloguer;
 mod distribution;
-mod dpkg;
+mod elf;
+mod facts;
 pub mod formats;
-mod layers;
+pub mod fuzz;
 pub mod limits;
+mod merge;
+mod package;
+mod purl;
 pub mod version;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use distribution::Distribution;
-pub use formats::{Format, wanted};
+pub use cataloguer::LayerCataloguer;
+pub use distribution::{Distribution, Stage, Support};
+pub use elf::Elf;
+pub use facts::{CATALOGUER_VERSION, FileFacts, LayerFacts, Owned, PathSet};
+pub use formats::Format;
+pub use merge::catalogue;
+pub use package::{Package, PackageClass, PackageKind};
+pub use purl::PurlError;
 
-/// The files of one layer that matter for a catalogue, lowest layer first when in a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LayerFiles {
-    /// `DiffID` of the layer, `sha256:<hex>`.
-    pub diff_id: String,
-    /// Path without leading slash → content, for paths that [`wanted`] accepts.
-    pub files: BTreeMap<String, Vec<u8>>,
-    /// Paths that the layer removes from the ones below (OCI whiteouts).
-    pub removed: Vec<String>,
-    /// Directories whose content below is hidden (OCI opaque whiteouts).
-    pub opaque: Vec<String>,
-    /// What could not be read, for example a file over its size limit.
-    pub warnings: Vec<String>,
-}
-
-/// One installed package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Package {
-    /// Installed (binary) name.
-    pub name: String,
-    /// Installed version in the order of its format.
-    pub version: String,
-    /// Name of the source package; the binary name when the database names none.
-    pub source_name: String,
-    /// Version of the source package; the binary version when the database names none.
-    pub source_version: String,
-    /// Architecture as the database writes it.
-    pub arch: String,
-    /// The database it was found in.
-    pub format: Format,
-    /// OSV ecosystem with release, `Debian:12`, `Alpine:v3.20`; empty when the distribution is unknown.
-    pub ecosystem: String,
-    /// Index of the layer in which this package and version first appear.
-    pub layer: usize,
-    /// The file that proves it.
-    pub evidence: String,
-}
-
-impl Package {
-    /// Package URL (purl) of the package.
-    pub fn purl(&self) -> String {
-        let (kind, vendor) = match self.format {
-            Format::Dpkg => ("deb", self.vendor("debian")),
-            Format::Apk => ("apk", self.vendor("alpine")),
-        };
-        let version = self.version.replace('+', "%2B");
-        format!("pkg:{kind}/{vendor}/{}@{version}?arch={}", self.name, self.arch)
-    }
-
-    fn vendor(&self, otherwise: &str) -> String {
-        let name = self.ecosystem.split(':').next().unwrap_or_default();
-        if name.is_empty() { otherwise.to_owned() } else { name.to_ascii_lowercase() }
-    }
+/// Whose word counts for language packages that the distribution installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// The distribution's, where its feed also names what is not fixed.
+    #[default]
+    Precise,
+    /// Everybody's: nothing is left out, and some findings will be false.
+    Comprehensive,
 }
 
 /// Everything found in an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Catalogue {
-    /// The distribution, when an os-release file names one.
+    /// The distribution, when a file names one.
     pub distribution: Option<Distribution>,
-    /// Packages sorted by name.
+    /// Packages sorted by name: those to match.
     pub packages: Vec<Package>,
+    /// Language packages that belong to a package of the distribution, whose feed covers them. Not to match, but to list.
+    #[serde(default)]
+    pub suppressed: Vec<Package>,
     /// What could not be read or looks wrong.
     pub warnings: Vec<String>,
     /// False when something could not be read: silence then says nothing.
     pub complete: bool,
-}
-
-/// Reads the package databases of an image from its layers, lowest first.
-pub fn catalogue(layers: &[LayerFiles]) -> Catalogue {
-    let merged = layers::merge(layers);
-    let distribution = distribution::detect(&merged);
-    let ecosystem = distribution.as_ref().map(Distribution::ecosystem).unwrap_or_default();
-    let mut out = Catalogue { distribution, complete: true, ..Catalogue::default() };
-    for layer in layers {
-        out.warnings.extend(layer.warnings.iter().cloned());
-    }
-    for (path, content) in &merged {
-        let Some(row) = formats::format_of(path) else { continue };
-        let found = (row.parse)(path, content);
-        out.warnings.extend(found.warnings);
-        for mut package in found.packages {
-            package.ecosystem.clone_from(&ecosystem);
-            out.packages.push(package);
-        }
-    }
-    if out.packages.len() > limits::MAX_PACKAGES {
-        out.warnings.push(format!("more than {} packages: the rest was left out", limits::MAX_PACKAGES));
-        out.packages.truncate(limits::MAX_PACKAGES);
-    }
-    layers::attribute(layers, &mut out.packages);
-    out.packages.sort_by(|a, b| (&a.name, &a.version, &a.arch).cmp(&(&b.name, &b.version, &b.arch)));
-    out.packages.dedup_by(|a, b| a.name == b.name && a.version == b.version && a.arch == b.arch);
-    out.complete = out.warnings.is_empty();
-    out
 }
 
 #[cfg(test)]

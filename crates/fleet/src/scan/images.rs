@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use konzert_advisories::{Database, Finding, findings};
 use konzert_api::own::{FindingRef, ReportState};
-use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord, LayerDiffId, ScanLimits};
-use konzert_packages::{Catalogue, LayerFiles};
+use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord, LayerDiffId};
+use konzert_packages::{Catalogue, LayerFacts, Precision};
 use parking_lot::Mutex;
 
-/// Layers are forgotten, all at once, when their files take more than this.
+/// Layers are forgotten, all at once, when their facts take more than this.
 const REMEMBERED_BYTES: usize = 16 << 20;
 /// Images are forgotten when there are more than this.
 const REMEMBERED_IMAGES: usize = 4096;
@@ -28,7 +28,7 @@ pub(crate) struct ImageScanner {
 
 #[derive(Debug, Default)]
 struct Memory {
-    layers: HashMap<LayerDiffId, Arc<LayerFiles>>,
+    layers: HashMap<LayerDiffId, Arc<LayerFacts>>,
     layer_bytes: usize,
     catalogues: HashMap<ImageDigest, Arc<Read>>,
     verdicts: HashMap<ImageDigest, Arc<Verdict>>,
@@ -100,9 +100,9 @@ impl ImageScanner {
         for layer in &record.layers {
             layers.push(self.layer(&layer.diff_id)?);
         }
-        let layers: Vec<LayerFiles> = layers.iter().map(|layer| LayerFiles::clone(layer)).collect();
         let base_layers = self.base_layers(&record);
-        let read = Arc::new(Read { catalogue: konzert_packages::catalogue(&layers), base_layers });
+        let catalogue = konzert_packages::catalogue(&layers, Precision::Precise);
+        let read = Arc::new(Read { catalogue, base_layers });
         let mut memory = self.memory.lock();
         if memory.catalogues.len() >= REMEMBERED_IMAGES {
             memory.catalogues.clear();
@@ -111,23 +111,22 @@ impl ImageScanner {
         Ok(Some(read))
     }
 
-    fn layer(&self, diff_id: &LayerDiffId) -> Result<Arc<LayerFiles>, ImageError> {
+    fn layer(&self, diff_id: &LayerDiffId) -> Result<Arc<LayerFacts>, ImageError> {
         if let Some(known) = self.memory.lock().layers.get(diff_id) {
             return Ok(known.clone());
         }
-        let files =
-            Arc::new(self.store.layer_files(diff_id, &konzert_packages::wanted, ScanLimits::default())?);
+        let facts = Arc::new(self.store.layer_facts(diff_id)?);
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let bytes = files.files.iter().map(|(path, content)| path.len() + content.len()).sum::<usize>();
+        let bytes = facts.memory_bytes();
         let mut memory = self.memory.lock();
         if memory.layer_bytes + bytes > REMEMBERED_BYTES {
             memory.layers.clear();
             memory.layer_bytes = 0;
         }
-        if memory.layers.insert(diff_id.clone(), files.clone()).is_none() {
+        if memory.layers.insert(diff_id.clone(), facts.clone()).is_none() {
             memory.layer_bytes += bytes;
         }
-        Ok(files)
+        Ok(facts)
     }
 
     /// The shortest base counts: what it does not bring was added by somebody else.

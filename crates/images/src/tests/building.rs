@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{TestStore, reference};
-use crate::{ImageBuilder, ImageError, LayerBuilder, LayerCompression, ScanLimits};
+use crate::{ImageBuilder, ImageError, LayerBuilder, LayerCompression};
 
 fn build(store: &TestStore, layer: LayerBuilder) -> Result<crate::ImageRecord, ImageError> {
     ImageBuilder::from_scratch()
@@ -126,8 +126,8 @@ fn an_image_without_layers_is_an_image() {
     let empty =
         ImageBuilder::from_scratch().cmd(["/x"]).commit(&store, &reference("empty:1")).expect("commit");
     assert_eq!(empty.layers.len(), 0);
-    let app = store.image("app:1", "f", "x");
+    let app = store.image("app:1", "etc/alpine-release", "3.20.1");
     assert_eq!(store.bases_of(&app.digest), []);
-    let files = store.layer_files(&app.layers[0].diff_id, &|_| true, ScanLimits::default()).expect("read");
-    assert_eq!(files.files["f"], b"x");
+    let facts = store.layer_facts(&app.layers[0].diff_id).expect("read");
+    assert_eq!(facts.files["etc/alpine-release"].text, "3.20.1");
 }

@@ -9,7 +9,7 @@ use super::archive::{
     Files, RawTar, TestLayer, blob, config, docker_files, gzip, manifest, oci_files, pack, sha, zstd,
 };
 use super::{TestStore, reference};
-use crate::{ImageDigest, ImageError, LoadProgress, ScanLimits};
+use crate::{ImageDigest, ImageError, LoadProgress};
 
 fn layers() -> [TestLayer; 3] {
     [
@@ -169,13 +169,14 @@ fn progress_reaches_the_end() {
 }
 
 #[test]
-fn scanners_read_wanted_files_from_the_layer() {
+fn scanners_get_the_facts_of_a_layer() {
     let tar = RawTar::new()
-        .file("./var/lib/dpkg/status", b"old")
-        .file("var/lib/dpkg/status", b"Package: x")
-        .file("etc/big", &[0; 100])
-        .file("etc/first", b"f")
-        .hardlink("etc/link", "etc/first")
+        .file("./var/lib/dpkg/status", b"Package: old\nVersion: 1\n")
+        .file("var/lib/dpkg/status", b"Package: x\nVersion: 2\n")
+        .file("opt/store/1", b"{}")
+        .hardlink("opt/node_modules/a/package.json", "opt/store/1")
+        .file("etc/alpine-release", b"3.20.1")
+        .hardlink("etc/debian_version", "etc/alpine-release")
         .symlink("etc/os-release", "../usr/lib/os-release")
         .file("opt/.wh.gone", b"")
         .file("srv/.wh..wh..opq", b"")
@@ -184,21 +185,26 @@ fn scanners_read_wanted_files_from_the_layer() {
     let store = TestStore::new();
     let image = load(&store, &pack(&oci_files(&[TestLayer::gzip(&tar)], None))).remove(0);
     let diff_id = &image.layers[0].diff_id;
-    let wanted = |path: &str| path != "unwanted";
-    let limits = ScanLimits { file_bytes: 50, ..ScanLimits::default() };
-    let found = store.layer_files(diff_id, &wanted, limits).expect("read");
-    assert_eq!(found.diff_id, diff_id.as_str());
-    let names: Vec<&str> = found.files.keys().map(String::as_str).collect();
-    assert_eq!(names, ["etc/first", "etc/link", "var/lib/dpkg/status"]);
-    assert_eq!(found.files["var/lib/dpkg/status"], b"Package: x");
-    assert_eq!(found.removed, ["opt/gone"]);
-    assert_eq!(found.opaque, ["srv"]);
-    insta::assert_json_snapshot!(found.warnings, @r#"
-    [
-      "etc/big was not read: it has 100 bytes, more than the limit of 50",
-      "etc/os-release was not read: it is a symbolic link to ../usr/lib/os-release"
-    ]
-    "#);
+    let facts = store.layer_facts(diff_id).expect("read");
+    assert_eq!(facts.diff_id, diff_id.as_str());
+    let names: Vec<&str> = facts.files.keys().map(String::as_str).collect();
+    let want = [
+        "etc/alpine-release",
+        "etc/debian_version",
+        "opt/node_modules/a/package.json",
+        "var/lib/dpkg/status",
+    ];
+    assert_eq!(names, want);
+    let packages: Vec<&str> =
+        facts.files["var/lib/dpkg/status"].packages.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(packages, ["x"]);
+    assert_eq!(facts.links["etc/os-release"], "../usr/lib/os-release");
+    assert_eq!(facts.removed, ["opt/gone"]);
+    assert_eq!(facts.opaque, ["srv"]);
+    assert_eq!(
+        facts.files["opt/node_modules/a/package.json"].warnings,
+        ["opt/node_modules/a/package.json was not read: it is a hard link to opt/store/1"]
+    );
     let unknown = crate::LayerDiffId::parse(&format!("sha256:{}", "0".repeat(64))).expect("diff id");
-    assert!(matches!(store.layer_files(&unknown, &wanted, limits), Err(ImageError::LayerNotFound { .. })));
+    assert!(matches!(store.layer_facts(&unknown), Err(ImageError::LayerNotFound { .. })));
 }

@@ -1,0 +1,12 @@
+//! Tables for the parsers, layer rules and version orders; real tools, real files and the public vectors where they are
+//! present; mutations of every binary format.
+
+mod executables;
+mod hostile;
+mod jars;
+mod layers;
+mod parsers;
+mod real;
+mod rpm;
+mod support;
+mod vectors;
