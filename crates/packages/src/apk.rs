@@ -2,7 +2,7 @@
 //!
 //! Does not read owned files (`F:`, `R:`). The version of the origin package is the version of the package.
 
-use crate::Package;
+use crate::{Package, PackageKind};
 use crate::dpkg::believable;
 use crate::formats::{Format, Parsed};
 
@@ -70,9 +70,9 @@ impl Block {
             source_name,
             arch: self.arch,
             format: Format::Apk,
-            ecosystem: String::new(),
-            layer: 0,
+            kind: PackageKind::Apk,
             evidence: path.to_owned(),
+            ..Package::default()
         });
     }
 }

@@ -4,7 +4,7 @@
 //! Does not read owned files. A package that is not installed (`deinstall`, `purge`, half-installed rests) is no package.
 
 use crate::formats::{Format, Parsed};
-use crate::{Package, limits};
+use crate::{Package, PackageKind, limits};
 
 const STATUS: &str = "var/lib/dpkg/status";
 const STATUS_DIRS: [&str; 2] = ["var/lib/dpkg/status.d/", "usr/lib/dpkg/status.d/"];
@@ -90,9 +90,9 @@ impl Stanza {
             source_version,
             arch: self.arch,
             format: Format::Dpkg,
-            ecosystem: String::new(),
-            layer: 0,
+            kind: PackageKind::Deb,
             evidence: path.to_owned(),
+            ..Package::default()
         });
     }
 }

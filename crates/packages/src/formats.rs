@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::{Package, apk, distribution, dpkg, limits};
 
 /// A package database format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Debian and its children: `status` and `status.d`.
+    #[default]
     Dpkg,
     /// Alpine and its children: `installed`.
     Apk,

@@ -12,6 +12,7 @@ mod dpkg;
 pub mod formats;
 mod layers;
 pub mod limits;
+mod package;
 pub mod version;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use distribution::Distribution;
 pub use formats::{Format, wanted};
+pub use package::{Package, PackageClass, PackageKind};
 
 /// The files of one layer that matter for a catalogue, lowest layer first when in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,47 +36,6 @@ pub struct LayerFiles {
     pub opaque: Vec<String>,
     /// What could not be read, for example a file over its size limit.
     pub warnings: Vec<String>,
-}
-
-/// One installed package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Package {
-    /// Installed (binary) name.
-    pub name: String,
-    /// Installed version in the order of its format.
-    pub version: String,
-    /// Name of the source package; the binary name when the database names none.
-    pub source_name: String,
-    /// Version of the source package; the binary version when the database names none.
-    pub source_version: String,
-    /// Architecture as the database writes it.
-    pub arch: String,
-    /// The database it was found in.
-    pub format: Format,
-    /// OSV ecosystem with release, `Debian:12`, `Alpine:v3.20`; empty when the distribution is unknown.
-    pub ecosystem: String,
-    /// Index of the layer in which this package and version first appear.
-    pub layer: usize,
-    /// The file that proves it.
-    pub evidence: String,
-}
-
-impl Package {
-    /// Package URL (purl) of the package.
-    pub fn purl(&self) -> String {
-        let (kind, vendor) = match self.format {
-            Format::Dpkg => ("deb", self.vendor("debian")),
-            Format::Apk => ("apk", self.vendor("alpine")),
-        };
-        let version = self.version.replace('+', "%2B");
-        format!("pkg:{kind}/{vendor}/{}@{version}?arch={}", self.name, self.arch)
-    }
-
-    fn vendor(&self, otherwise: &str) -> String {
-        let name = self.ecosystem.split(':').next().unwrap_or_default();
-        if name.is_empty() { otherwise.to_owned() } else { name.to_ascii_lowercase() }
-    }
 }
 
 /// Everything found in an image.

@@ -1,8 +1,10 @@
 //! The order of apk versions: `number{.number}{letter}{_suffix{number}}{~hash}{-r#}` (APKBUILD reference, pkgver).
 //!
-//! Versions that break the grammar are compared as far as they follow it; what comes after counts as the end.
+//! Versions that break the grammar are compared as far as they follow it, and then as text.
 
 use std::cmp::Ordering;
+
+use super::digits;
 
 /// Kinds of tokens; where two versions differ in kind, the earlier kind is the newer version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +22,8 @@ enum Token<'a> {
     Hash(&'a str),
     Revision(&'a str),
     End,
-    Broken,
+    /// Outside the grammar, with what is left.
+    Broken(&'a str),
 }
 
 impl Token<'_> {
@@ -32,7 +35,7 @@ impl Token<'_> {
             Self::Hash(_) => 3,
             Self::Revision(_) => 4,
             Self::End => 5,
-            Self::Broken => 6,
+            Self::Broken(_) => 6,
         }
     }
 
@@ -70,25 +73,21 @@ fn compare_tokens(left: Token<'_>, right: Token<'_>) -> Ordering {
     match (left, right) {
         (Token::Number { digits: a, first }, Token::Number { digits: b, .. }) => {
             let fraction = !first && (a.starts_with('0') || b.starts_with('0'));
-            if fraction { a.cmp(b) } else { compare_digits(a, b) }
+            if fraction { a.cmp(b) } else { digits::compare(a, b) }
         }
         (Token::Letter(a), Token::Letter(b)) => a.cmp(&b),
         (Token::Suffix { rank: a, digits: left }, Token::Suffix { rank: b, digits: right }) => {
-            a.cmp(&b).then_with(|| compare_digits(left, right))
+            a.cmp(&b).then_with(|| digits::compare(left, right))
         }
         (Token::Hash(a), Token::Hash(b)) => a.cmp(b),
-        (Token::Revision(a), Token::Revision(b)) => compare_digits(a, b),
+        (Token::Revision(a), Token::Revision(b)) => digits::compare(a, b),
+        // What follows a revision never counts; before it, text decides.
+        (Token::Broken(a), Token::Broken(b)) => a.cmp(b),
         _ if left.kind() == right.kind() => Ordering::Equal,
         _ if left.is_pre_release() => Ordering::Less,
         _ if right.is_pre_release() => Ordering::Greater,
         _ => right.kind().cmp(&left.kind()),
     }
-}
-
-/// Compares digit strings of any length as numbers.
-fn compare_digits(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 struct Tokens<'a> {
@@ -120,14 +119,14 @@ impl<'a> Tokens<'a> {
         if !self.started {
             self.started = true;
             let digits = self.digits();
-            return if digits.is_empty() { Token::Broken } else { Token::Number { digits, first: true } };
+            return if digits.is_empty() { self.broken() } else { Token::Number { digits, first: true } };
         }
         let Some(lead) = self.rest.bytes().next() else { return Token::End };
         match lead {
             b'.' if self.floor == 0 => {
                 self.rest = &self.rest[1..];
                 let digits = self.digits();
-                if digits.is_empty() { Token::Broken } else { Token::Number { digits, first: false } }
+                if digits.is_empty() { self.broken() } else { Token::Number { digits, first: false } }
             }
             b'0'..=b'9' if self.after_letter => Token::Number { digits: self.digits(), first: false },
             b'a'..=b'z' if self.floor <= 1 => {
@@ -143,7 +142,7 @@ impl<'a> Tokens<'a> {
                 self.rest = &self.rest[2..];
                 Token::Revision(self.digits())
             }
-            _ => Token::Broken,
+            _ => self.broken(),
         }
     }
 
@@ -152,8 +151,12 @@ impl<'a> Tokens<'a> {
         let word = self.take(|c: char| c.is_ascii_lowercase());
         match SUFFIXES.iter().find(|(name, _)| *name == word) {
             Some((_, rank)) => Token::Suffix { rank: *rank, digits: self.digits() },
-            None => Token::Broken,
+            None => self.broken(),
         }
+    }
+
+    fn broken(&self) -> Token<'a> {
+        Token::Broken(if self.floor >= 4 { "" } else { self.rest })
     }
 
     fn digits(&mut self) -> &'a str {

@@ -1,0 +1,158 @@
+//! Every fixed version of the public data is not affected, and one just below it is.
+
+use std::collections::BTreeMap;
+
+use konzert_packages::PackageKind;
+
+use super::{catalogue, package};
+use crate::ecosystem;
+use crate::{Advisory, Affected, Bound, Database, find, MatchOptions, KernelPackages, parse_osv};
+
+/// The records of one archive; `None`, said loudly, when it is not beside the project.
+fn records(name: &str) -> Option<Vec<Advisory>> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/advisories/");
+    let Ok(file) = std::fs::File::open(format!("{dir}{name}")) else {
+        eprintln!("SKIPPED: {name} is not beside the project");
+        return None;
+    };
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut all = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        if path.ends_with(".json") || path.ends_with(".yaml") {
+            all.push(parse_osv(&bytes, &path).unwrap());
+        }
+    }
+    Some(all)
+}
+
+struct Rules {
+    kind: PackageKind,
+    /// A version just below this one, or why there is none.
+    below: fn(&str) -> Result<String, &'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    checked: usize,
+    /// Reason → how many.
+    left_out: BTreeMap<&'static str, usize>,
+    wrong: Vec<String>,
+}
+
+fn check(records: &[Advisory], rules: &Rules) -> Count {
+    let mut count = Count::default();
+    for advisory in records {
+        let advisory = advisory.clone().normalised();
+        if advisory.withdrawn {
+            *count.left_out.entry("withdrawn").or_default() += 1;
+            continue;
+        }
+        let db = Database::new([advisory.clone()]);
+        for affected in &advisory.affected {
+            for bound in affected.ranges.iter().flatten() {
+                let Bound::Fixed(fixed) = bound else { continue };
+                check_one(&db, &advisory, (affected, fixed), rules, &mut count);
+            }
+        }
+    }
+    assert!(count.wrong.is_empty(), "{} wrong: {:#?}", count.wrong.len(), &count.wrong[..count.wrong.len().min(20)]);
+    count
+}
+
+fn check_one(db: &Database, advisory: &Advisory, at: (&Affected, &str), rules: &Rules, count: &mut Count) {
+    let (affected, fixed) = at;
+    let same = |a: &&Affected| a.package == affected.package && a.ecosystem == affected.ecosystem;
+    if advisory.affected.iter().filter(same).count() > 1 {
+        // OSV takes the union of both, so only the higher one holds.
+        *count.left_out.entry("the record names the package twice").or_default() += 1;
+        return;
+    }
+    let below = match (rules.below)(fixed) {
+        Ok(below) => below,
+        Err(reason) => {
+            *count.left_out.entry(reason).or_default() += 1;
+            return;
+        }
+    };
+    let found = |version: &str| {
+        let one = package(rules.kind, &affected.ecosystem, &affected.package, version);
+        let options = MatchOptions { kernel: KernelPackages::Keep, ..MatchOptions::default() };
+        find(db, &catalogue(vec![one]), &options).findings.len()
+    };
+    if affected.versions.iter().any(|listed| listed == fixed) {
+        *count.left_out.entry("the record lists the fixed version as affected").or_default() += 1;
+        return;
+    }
+    let order = ecosystem::order(&affected.ecosystem);
+    let again = |bound: &Bound| {
+        let same = ecosystem::compare(order, bound.version(), fixed) == Some(std::cmp::Ordering::Equal);
+        matches!(bound, Bound::Introduced(_)) && same
+    };
+    if affected.ranges.iter().flatten().any(again) {
+        *count.left_out.entry("the record introduces it again in the fixed version").or_default() += 1;
+        return;
+    }
+    match (found(fixed), found(&below)) {
+        (0, 1) => count.checked += 1,
+        (at, under) => count.wrong.push(format!("{} {} {fixed}: {at}; {below}: {under}; {:?}", advisory.id, affected.package, affected.ranges)),
+    }
+}
+
+#[test]
+fn debian_elts() {
+    let Some(all) = records("debian-elts.osv.tar.gz") else { return };
+    // Debian policy 5.6.12: a tilde sorts before the end of a part.
+    let count = check(&all, &Rules { kind: PackageKind::Deb, below: |fixed| Ok(format!("{fixed}~")) });
+    assert!(count.checked > 2400, "{count:?}");
+    assert_eq!(all.len(), 1712);
+}
+
+#[test]
+fn almalinux() {
+    let Some(all) = records("almalinux-9-10.osv.tar.gz") else { return };
+    // rpm: as in Debian.
+    let count = check(&all, &Rules { kind: PackageKind::Rpm, below: |fixed| Ok(format!("{fixed}~")) });
+    assert!(count.checked > 30_000, "{count:?}");
+    assert_eq!(all.len(), 2443);
+}
+
+#[test]
+fn rustsec() {
+    let Some(all) = records("rustsec.osv.tar.gz") else { return };
+    // Semantic versions: a pre-release comes before its release, and `rc.1.z` between `rc.1` and `rc.2`.
+    let below = |fixed: &str| {
+        let plain = fixed.split('+').next().unwrap();
+        let Some((core, pre)) = plain.split_once('-') else { return Ok(format!("{plain}-zzz")) };
+        let (word, number) = pre.rsplit_once('.').unwrap_or(("", pre));
+        match number.parse::<u64>() {
+            Ok(0) => Err("nothing certain lies below a pre-release 0"),
+            Ok(number) => Ok(format!("{core}-{word}.{}.z", number - 1).replace("-.", "-")),
+            Err(_) => Ok(format!("{core}-{}", &pre[..pre.len() - 1])),
+        }
+    };
+    let count = check(&all, &Rules { kind: PackageKind::Cargo, below });
+    assert!(count.checked > 970, "{count:?}");
+    assert_eq!(all.len(), 1206);
+}
+
+#[test]
+fn pypa() {
+    let Some(all) = records("pypa.osv-yaml.tar.gz") else { return };
+    // PEP 440: a release candidate comes before the release, a development release before anything of its version.
+    let below = |fixed: &str| match fixed.split_once(".dev") {
+        None if fixed.bytes().all(|b| b.is_ascii_digit() || b == b'.') => Ok(format!("{fixed}rc99999")),
+        None => Ok(format!("{fixed}.dev0")),
+        Some((_, "0")) => Err("nothing lies below the first development release"),
+        Some((release, number)) => {
+            let number: u64 = number.parse().map_err(|_| "an odd development release")?;
+            Ok(format!("{release}.dev{}", number - 1))
+        }
+    };
+    let count = check(&all, &Rules { kind: PackageKind::Pypi, below });
+    assert!(count.checked > 2000, "{count:?}");
+    assert_eq!(all.len(), 2661);
+}
