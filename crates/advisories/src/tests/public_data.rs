@@ -96,6 +96,14 @@ fn check_one(db: &Database, advisory: &Advisory, at: (&Affected, &str), rules: &
         *count.left_out.entry("the record introduces it again in the fixed version").or_default() += 1;
         return;
     }
+    let after_a_fix = |range: &Vec<Bound>| {
+        let at = range.iter().position(|b| matches!(b, Bound::Fixed(v) if v == fixed));
+        at.is_some_and(|at| at > 0 && matches!(range[at - 1], Bound::Fixed(_)))
+    };
+    if affected.ranges.iter().any(after_a_fix) {
+        *count.left_out.entry("the range ended at an earlier fix").or_default() += 1;
+        return;
+    }
     match (found(fixed), found(&below)) {
         (0, 1) => count.checked += 1,
         (at, under) => count.wrong.push(format!("{} {} {fixed}: {at}; {below}: {under}; {:?}", advisory.id, affected.package, affected.ranges)),
@@ -120,6 +128,15 @@ fn almalinux() {
     assert_eq!(all.len(), 2443);
 }
 
+/// A release below all pre-releases of this one.
+fn lower_release(core: &str) -> Option<String> {
+    let mut numbers: Vec<u64> = core.split('.').map(|n| n.parse().unwrap()).collect();
+    let last = numbers.iter().rposition(|n| *n > 0)?;
+    numbers[last] -= 1;
+    numbers[last + 1..].fill(99_999);
+    Some(numbers.iter().map(u64::to_string).collect::<Vec<_>>().join("."))
+}
+
 #[test]
 fn rustsec() {
     let Some(all) = records("rustsec.osv.tar.gz") else { return };
@@ -129,7 +146,8 @@ fn rustsec() {
         let Some((core, pre)) = plain.split_once('-') else { return Ok(format!("{plain}-zzz")) };
         let (word, number) = pre.rsplit_once('.').unwrap_or(("", pre));
         match number.parse::<u64>() {
-            Ok(0) => Err("nothing certain lies below a pre-release 0"),
+            Ok(0) if word.is_empty() => lower_release(core).ok_or("nothing lies below 0.0.0-0"),
+            Ok(0) => Ok(format!("{core}-{word}")),
             Ok(number) => Ok(format!("{core}-{word}.{}.z", number - 1).replace("-.", "-")),
             Err(_) => Ok(format!("{core}-{}", &pre[..pre.len() - 1])),
         }
