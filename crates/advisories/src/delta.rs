@@ -54,8 +54,7 @@ impl Delta {
             changed_new.extend(new.naming(&id));
         }
         // The ids of a changed advisory may lead elsewhere in the other database.
-        let ids: BTreeSet<String> =
-            ids_of(old, &changed_old).chain(ids_of(new, &changed_new)).collect();
+        let ids: BTreeSet<String> = ids_of(old, &changed_old).chain(ids_of(new, &changed_new)).collect();
         for database in [old, new] {
             delta.reach(database, &ids);
         }
@@ -77,7 +76,9 @@ impl Delta {
         for head in own.into_iter().filter_map(|record| database.head(record)) {
             let affected = head.affected().unwrap_or_default();
             self.packages.extend(
-                affected.iter().map(|(_, ecosystem, view)| ((*ecosystem).to_owned(), view.package.to_owned())),
+                affected
+                    .iter()
+                    .map(|(_, ecosystem, view)| ((*ecosystem).to_owned(), view.package.to_owned())),
             );
         }
     }
@@ -218,7 +219,8 @@ impl<I: Clone + Eq + Hash + Ord> Inverted<I> {
     pub fn touched(&self, delta: &Delta) -> BTreeSet<I> {
         let whole = delta.ecosystems.iter().map(|ecosystem| (ecosystem.clone(), String::new()));
         let keys = delta.packages.iter().cloned().chain(whole);
-        let numbers = keys.filter_map(|key| self.keys.get(&key)).flat_map(|key| &self.postings[*key as usize]);
+        let numbers =
+            keys.filter_map(|key| self.keys.get(&key)).flat_map(|key| &self.postings[*key as usize]);
         let numbers: BTreeSet<u32> = numbers.copied().collect();
         numbers.into_iter().filter_map(|number| self.images[number as usize].clone()).collect()
     }

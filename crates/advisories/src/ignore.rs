@@ -283,7 +283,8 @@ fn plain(text: &str, at: AtLine<'_>) -> Result<Vec<Rule>, IgnoreError> {
             line,
         };
         for word in words {
-            let date = word.strip_prefix("exp:").ok_or_else(|| at(line, "exp", "only exp:DATE may follow an id"))?;
+            let date =
+                word.strip_prefix("exp:").ok_or_else(|| at(line, "exp", "only exp:DATE may follow an id"))?;
             rule.expires = Some(day(date, line, "exp", at)?);
         }
         rules.push(rule);

@@ -235,7 +235,9 @@ fn reason(statement: &Statement) -> String {
 
 /// The latest statement about a finding; of equal times the later in the documents.
 fn verdict<'a>(documents: &'a [Document], finding: &Finding, subject: &Subject<'_>) -> Option<&'a Statement> {
-    let all = documents.iter().flat_map(|d| d.statements.iter().map(move |s| (s.timestamp.unwrap_or(d.timestamp), s)));
+    let all = documents
+        .iter()
+        .flat_map(|d| d.statements.iter().map(move |s| (s.timestamp.unwrap_or(d.timestamp), s)));
     let about = all.filter(|(_, s)| names(&s.vulnerability, finding) && concerns(s, subject));
     about.max_by_key(|(at, _)| *at).map(|(_, statement)| statement)
 }
@@ -259,7 +261,8 @@ fn concerns(statement: &Statement, subject: &Subject<'_>) -> bool {
 /// Whether a product is this name: the same text, one of its identifiers or hashes, or a purl that says less.
 fn is_product(product: &Product, name: &str) -> bool {
     let digest = name.rsplit_once("sha256:").map(|(_, hex)| hex);
-    let hashed = || product.hashes.iter().any(|(kind, hex)| kind == "sha-256" && Some(hex.as_str()) == digest);
+    let hashed =
+        || product.hashes.iter().any(|(kind, hex)| kind == "sha-256" && Some(hex.as_str()) == digest);
     let ids = std::iter::once(&product.id).chain(product.identifiers.values());
     ids.filter(|id| !id.is_empty()).any(|id| id == name || purl_covers(id, name)) || hashed()
 }
@@ -287,7 +290,8 @@ fn split_purl(purl: &str) -> Option<PurlParts<'_>> {
         Some((name, version)) if !name.is_empty() && !name.ends_with('/') => (name, Some(version)),
         _ => (path, None),
     };
-    let version = version.map(|v| v.replace("%2B", "+").replace("%2b", "+").replace("%3A", ":").replace("%3a", ":"));
+    let version =
+        version.map(|v| v.replace("%2B", "+").replace("%2b", "+").replace("%3A", ":").replace("%3a", ":"));
     Some((path, version, qualifiers.split('&').filter(|q| !q.is_empty()).collect()))
 }
 

@@ -175,7 +175,10 @@ mod tests {
         for priority in [
             Priority { exploited: Some(known), epss: None },
             Priority { exploited: None, epss: Some(epss) },
-            Priority { exploited: Some(KnownExploited { due: Some(known.added), ..known }), epss: Some(epss) },
+            Priority {
+                exploited: Some(KnownExploited { due: Some(known.added), ..known }),
+                epss: Some(epss),
+            },
         ] {
             let mut row = Vec::new();
             put_row(&mut row, key, &priority);

@@ -147,8 +147,7 @@ impl AdvisoryStore {
     /// Imports a file, a directory or an archive; `progress` is told how many were read.
     pub fn import(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<ImportReport, FleetError> {
         let location = std::fs::canonicalize(path).map_err(FleetError::io("read", path))?;
-        let origin =
-            Origin { location: location.display().to_string(), etag: None, asked_at: None };
+        let origin = Origin { location: location.display().to_string(), etag: None, asked_at: None };
         self.import_from(path, origin, progress)
     }
 
@@ -291,7 +290,11 @@ impl AdvisoryStore {
         });
         let sources = database.sources().iter().map(|source| {
             let age = now.duration_since(source.as_of);
-            SourceStatus { source: source.clone(), age_hours: age.as_hours(), stale: age > self.inner.max_age }
+            SourceStatus {
+                source: source.clone(),
+                age_hours: age.as_hours(),
+                stale: age > self.inner.max_age,
+            }
         });
         let imported_at = database.sources().iter().map(|source| source.imported_at).max();
         Ok(DatabaseStatus {

@@ -50,7 +50,8 @@ pub(crate) fn read(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, FleetError> {
     let metadata = std::fs::metadata(path).map_err(FleetError::io("read", path))?;
-    let mut import = Import { path, builder, progress, bytes: 0, read: Imported::default(), facts: BTreeSet::new() };
+    let mut import =
+        Import { path, builder, progress, bytes: 0, read: Imported::default(), facts: BTreeSet::new() };
     if metadata.is_dir() {
         import.directory(path, 0)?;
     } else {
@@ -108,7 +109,8 @@ impl Import<'_, '_> {
     /// A tar, or one file.
     fn unpacked(&mut self, mut input: impl Read) -> Result<(), FleetError> {
         let mut head = [0; 512];
-        let length = read_head(&mut input, &mut head).map_err(|e| self.refuse(format!("cannot be unpacked: {e}")))?;
+        let length =
+            read_head(&mut input, &mut head).map_err(|e| self.refuse(format!("cannot be unpacked: {e}")))?;
         let tar = head.get(TAR_MAGIC) == Some(b"ustar");
         let mut input = Cursor::new(head[..length].to_vec()).chain(input);
         if tar {
@@ -222,7 +224,8 @@ fn read_head(input: &mut impl Read, head: &mut [u8]) -> std::io::Result<usize> {
 }
 
 fn is_record(path: &Path) -> bool {
-    let known = |e: &std::ffi::OsStr| ["json", "yaml", "yml"].iter().any(|known| e.eq_ignore_ascii_case(known));
+    let known =
+        |e: &std::ffi::OsStr| ["json", "yaml", "yml"].iter().any(|known| e.eq_ignore_ascii_case(known));
     path.extension().is_some_and(known) && !is_hidden(path)
 }
 

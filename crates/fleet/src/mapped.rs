@@ -1,5 +1,8 @@
 //! Maps a file that nobody changes in place: the only unsafe code of this crate.
-#![allow(unsafe_code, reason = "a mapping is shared by all readers and its idle pages can go; reading costs the file's size in memory")]
+#![allow(
+    unsafe_code,
+    reason = "a mapping is shared by all readers and its idle pages can go; reading costs the file's size in memory"
+)]
 
 use std::fs::File;
 

@@ -54,10 +54,16 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) {
     let body = record("A-1");
     let reply = match path.as_str() {
         "/all.json" if known => "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(),
-        "/all.json" => format!("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        "/all.json" => {
+            format!("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        }
         "/moved" => "HTTP/1.1 302 Found\r\nLocation: /all.json\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        "/loop" => "HTTP/1.1 301 Moved Permanently\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        "/file" => "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "/loop" => {
+            "HTTP/1.1 301 Moved Permanently\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n".to_owned()
+        }
+        "/file" => {
+            "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n".to_owned()
+        }
         "/cut" => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len() + 10),
         "/html" => "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>".to_owned(),
         "/noise" => "SSH-2.0\r\n\r\n".to_owned(),

@@ -149,7 +149,8 @@ async fn an_import_by_anybody_is_noticed() {
 #[test]
 fn every_format_is_told_by_content_compressed_or_not() {
     let place = Place::new();
-    let yaml = "id: Y-1\nmodified: \"2026-01-01T00:00:00Z\"\naffected:\n- package: {ecosystem: PyPI, name: a}\n";
+    let yaml =
+        "id: Y-1\nmodified: \"2026-01-01T00:00:00Z\"\naffected:\n- package: {ecosystem: PyPI, name: a}\n";
     assert_eq!(place.import(&place.write("one.txt", yaml.as_bytes())).unwrap(), 1);
     let epss = b"cve,epss,percentile\nCVE-2026-0001,0.5,0.9\nCVE-2026-0002,0.1,0.2\n";
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

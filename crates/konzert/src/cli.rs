@@ -180,9 +180,11 @@ pub(crate) enum Image {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Db {
     /// Import advisories from files, directories, archives, addresses or named feeds
-    #[command(after_help = "Formats, told by content: OSV (JSON, YAML, directory, zip, tar), the Debian tracker's JSON, Alpine \
+    #[command(
+        after_help = "Formats, told by content: OSV (JSON, YAML, directory, zip, tar), the Debian tracker's JSON, Alpine \
                             secdb, CISA KEV, EPSS.\nFeeds: osv:ECOSYSTEM, alpine:BRANCH, debian-tracker, wolfi, chainguard, \
-                            kev, epss.\nExample: konzert db import all.zip osv:PyPI kev")]
+                            kev, epss.\nExample: konzert db import all.zip osv:PyPI kev"
+    )]
     Import {
         /// Files, directories, archives, http(s) addresses or feeds
         #[arg(required = true, value_name = "SOURCE")]

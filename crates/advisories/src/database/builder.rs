@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::groups::{Groups, same_as};
 use super::{Database, Source, layout};
+use crate::Advisory;
 use crate::codec::{self, Head};
 use crate::priority::{self, CveKey, Epss, KnownExploited, Priority};
 use crate::sources::{FileFacts, Item};
-use crate::Advisory;
 
 /// What became of an advisory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,19 @@ use crate::codec::{Head, Names};
 
 /// Prefixes of distributions' notices whose `related` is what they fix.
 const NOTICES: [&str; 13] = [
-    "DSA-", "DLA-", "ELA-", "USN-", "ALSA-", "RHSA-", "RLSA-", "RXSA-", "ELSA-", "SUSE-", "openSUSE-", "ALAS", "MGASA-",
+    "DSA-",
+    "DLA-",
+    "ELA-",
+    "USN-",
+    "ALSA-",
+    "RHSA-",
+    "RLSA-",
+    "RXSA-",
+    "ELSA-",
+    "SUSE-",
+    "openSUSE-",
+    "ALAS",
+    "MGASA-",
 ];
 
 /// Whether an id is one of a distribution's notice, which may cover several vulnerabilities.
@@ -24,7 +36,10 @@ pub(crate) fn same_as<'a>(head: &Head<'a>, names: &Names<'a>) -> Vec<&'a str> {
     if let [one] = names.upstream.as_slice() {
         same.push(one);
     }
-    if names.upstream.is_empty() && is_notice(head.id) && let [one] = names.related.as_slice() {
+    if names.upstream.is_empty()
+        && is_notice(head.id)
+        && let [one] = names.related.as_slice()
+    {
         same.push(one);
     }
     same

@@ -68,7 +68,9 @@ impl Finding {
             .cmp(&a.severity)
             .then_with(|| exploited(b).cmp(&exploited(a)))
             .then_with(|| likely(b).cmp(&likely(a)))
-            .then_with(|| (&a.package, &a.advisory, &a.installed).cmp(&(&b.package, &b.advisory, &b.installed)))
+            .then_with(|| {
+                (&a.package, &a.advisory, &a.installed).cmp(&(&b.package, &b.advisory, &b.installed))
+            })
             .then_with(|| (a.layer, &a.evidence).cmp(&(b.layer, &b.evidence)))
     }
 }

@@ -199,7 +199,8 @@ fn weigh_notices(drafts: &mut Vec<Draft<'_>>) {
     drafts.retain(|_| !told.next().unwrap_or(false));
     let mut gone = vec![false; drafts.len()];
     for (index, draft) in drafts.iter().enumerate() {
-        let later = drafts.iter().enumerate().filter(|(other, d)| *other != index && !gone[*other] && d.notice);
+        let later =
+            drafts.iter().enumerate().filter(|(other, d)| *other != index && !gone[*other] && d.notice);
         let superseded = later.into_iter().any(|(_, other)| supersedes(other, draft));
         gone[index] = draft.notice && superseded;
     }
@@ -217,15 +218,15 @@ fn weigh_notices(drafts: &mut Vec<Draft<'_>>) {
 fn supersedes(later: &Draft<'_>, draft: &Draft<'_>) -> bool {
     let (Some(to), Some(from)) = (&later.finding.fixed, &draft.finding.fixed) else { return false };
     let mut cves = draft.covers.iter().filter(|id| id.starts_with("CVE-"));
-    cves.all(|id| later.covers.contains(id)) && ecosystem::compare(draft.order, to, from) == Some(Ordering::Greater)
+    cves.all(|id| later.covers.contains(id))
+        && ecosystem::compare(draft.order, to, from) == Some(Ordering::Greater)
 }
 
 /// The highest fix among notices that share a vulnerability with this one, when it is higher than its own.
 fn raised(drafts: &[Draft<'_>], draft: &Draft<'_>) -> Option<String> {
     let own = draft.finding.fixed.as_deref()?;
-    let shares = |other: &&Draft<'_>| {
-        other.covers.intersection(&draft.covers).any(|id| id.starts_with("CVE-"))
-    };
+    let shares =
+        |other: &&Draft<'_>| other.covers.intersection(&draft.covers).any(|id| id.starts_with("CVE-"));
     let fixes = drafts.iter().filter(shares).filter_map(|d| d.finding.fixed.as_deref());
     let highest = fixes.fold(own, |top, fix| higher(draft.order, Some(top), Some(fix)).unwrap_or(top));
     (highest != own).then(|| highest.to_owned())

@@ -231,9 +231,8 @@ impl Asked<'_> {
         }
         if view.versions().any(|listed| listed == version) {
             let fixes = view.ranges().filter_map(|range| next_fixed(self.order, &version, range));
-            let fixed = fixes.min_by(|a, b| {
-                ecosystem::compare(self.order, a, b).unwrap_or(std::cmp::Ordering::Equal)
-            });
+            let fixed = fixes
+                .min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(std::cmp::Ordering::Equal));
             return says(state, fixed);
         }
         if unplaced { says(FindingState::Unknown, None) } else { None }

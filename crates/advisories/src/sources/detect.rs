@@ -27,9 +27,8 @@ pub fn detect(bytes: &[u8]) -> Option<SourceKind> {
             Ok(()) | Err(_) => found.get(),
         };
     }
-    let text = std::str::from_utf8(&bytes[..bytes.len().min(1 << 20)]).or_else(|e| {
-        std::str::from_utf8(&bytes[..e.valid_up_to()])
-    });
+    let text = std::str::from_utf8(&bytes[..bytes.len().min(1 << 20)])
+        .or_else(|e| std::str::from_utf8(&bytes[..e.valid_up_to()]));
     let text = text.ok()?;
     let first = text.lines().next()?.trim();
     if first.starts_with("#model_version:") || first.starts_with("cve,epss") {

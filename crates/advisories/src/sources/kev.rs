@@ -39,7 +39,8 @@ pub(super) fn parse(bytes: &[u8], reading: &mut Reading<'_>) -> Result<FileFacts
             problem,
         };
         let key = CveKey::parse(&entry.cve_id).ok_or_else(|| refuse("cveID", "must be a CVE id"))?;
-        let date = |field, text: &str| text.parse::<Date>().map_err(|_not_a_date| refuse(field, "must be a date"));
+        let date =
+            |field, text: &str| text.parse::<Date>().map_err(|_not_a_date| refuse(field, "must be a date"));
         let due = entry.due_date.as_deref().filter(|text| !text.is_empty());
         let known = KnownExploited {
             added: date("dateAdded", &entry.date_added)?,

@@ -43,8 +43,9 @@ pub(super) fn parse(bytes: &[u8], reading: &mut Reading<'_>) -> Result<FileFacts
         field,
         problem,
     };
-    let ecosystem = ecosystem(&file)
-        .ok_or_else(|| refuse("distroversion".to_owned(), "names no branch, and urlprefix no known distribution"))?;
+    let ecosystem = ecosystem(&file).ok_or_else(|| {
+        refuse("distroversion".to_owned(), "names no branch, and urlprefix no known distribution")
+    })?;
     let feed = match (file.distroversion.as_str(), file.reponame.as_str()) {
         ("", repo) => format!("alpine-secdb:{ecosystem}/{repo}"),
         (branch, repo) => format!("alpine-secdb:{branch}/{repo}"),

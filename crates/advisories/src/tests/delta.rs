@@ -48,7 +48,8 @@ fn installed() -> impl Strategy<Value = Package> {
         (PackageKind::Rpm, "AlmaLinux:9"),
         (PackageKind::Apk, "Alpine:v3.20"),
     ]);
-    (ecosystem, "[ab]", "[0-3]").prop_map(|((kind, ecosystem), name, version)| package(kind, ecosystem, &name, &version))
+    (ecosystem, "[ab]", "[0-3]")
+        .prop_map(|((kind, ecosystem), name, version)| package(kind, ecosystem, &name, &version))
 }
 
 proptest! {

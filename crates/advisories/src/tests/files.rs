@@ -8,7 +8,8 @@ use serde_json::json;
 use super::debian;
 use crate::sources::FileFacts;
 use crate::{
-    Added, Advisory, Affected, Bound, Builder, Database, DatabaseError, Severity, Source, SourceKind, State, Trust, fuzz,
+    Added, Advisory, Affected, Bound, Builder, Database, DatabaseError, Severity, Source, SourceKind, State,
+    Trust, fuzz,
 };
 
 fn two() -> Database {
@@ -78,7 +79,10 @@ fn unchanged_advisories_keep_their_bytes_and_the_latest_wins() {
 
 #[test]
 fn the_order_and_the_time_of_imports_do_not_change_the_revision() {
-    let (a, b) = (debian("DSA-1", "a", &json!([{"introduced": "0"}])), debian("DSA-2", "b", &json!([{"introduced": "0"}])));
+    let (a, b) = (
+        debian("DSA-1", "a", &json!([{"introduced": "0"}])),
+        debian("DSA-2", "b", &json!([{"introduced": "0"}])),
+    );
     let one = Database::new([a.clone(), b.clone()]);
     let other = Database::new([b, a]);
     assert_eq!(one.bytes(), other.bytes());
@@ -89,7 +93,10 @@ fn the_order_and_the_time_of_imports_do_not_change_the_revision() {
 
 #[test]
 fn a_snapshot_forgets_what_it_does_not_name_any_more() {
-    let of = |id: &str, feed: &str| Advisory { feed: feed.into(), ..debian(id, "a", &json!([{"introduced": "0"}])) };
+    let of = |id: &str, feed: &str| Advisory {
+        feed: feed.into(),
+        ..debian(id, "a", &json!([{"introduced": "0"}]))
+    };
     let old = Database::new([of("CVE-2026-1", "t"), of("CVE-2026-2", "t"), of("CVE-2026-1", "")]);
     assert_eq!(old.len(), 3, "the same id in two feeds is two advisories");
     let mut builder = Builder::new(&old);
@@ -128,7 +135,9 @@ fn an_old_source_is_stale_whatever_was_added_by_hand() {
     let old = source("feed", 500, "2026-05-01");
     assert!(matches!(trust(vec![old.clone()], "Debian:12"), Trust::Stale { .. }));
     let by_hand = source("mine.json", 1, "2026-06-09");
-    assert!(matches!(trust(vec![old.clone(), by_hand], "Debian:12"), Trust::Stale { location, .. } if location == "feed"));
+    assert!(
+        matches!(trust(vec![old.clone(), by_hand], "Debian:12"), Trust::Stale { location, .. } if location == "feed")
+    );
     assert_eq!(trust(vec![old, source("newer", 490, "2026-06-09")], "Debian:12"), Trust::Fresh);
 }
 
@@ -137,7 +146,14 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn affected() -> impl Strategy<Value = Affected> {
-    let ecosystem = prop::sample::select(vec!["Debian:12", "Debian:bookworm", "PyPI", "AlmaLinux:9", "Alpine:v3.20", "odd"]);
+    let ecosystem = prop::sample::select(vec![
+        "Debian:12",
+        "Debian:bookworm",
+        "PyPI",
+        "AlmaLinux:9",
+        "Alpine:v3.20",
+        "odd",
+    ]);
     let bound = (0..4u8, "[0-9.]{1,4}").prop_map(|(kind, v)| match kind {
         0 => Bound::Introduced(v),
         1 => Bound::Fixed(v),
@@ -146,8 +162,15 @@ fn affected() -> impl Strategy<Value = Affected> {
     });
     let ranges = prop::collection::vec(prop::collection::vec(bound, 0..4), 0..3);
     let state = prop::sample::select(vec![State::Affected, State::Deferred, State::NotAffected]);
-    (ecosystem, text(), ranges, prop::collection::vec(text(), 0..3), state, prop::collection::vec(text(), 0..2)).prop_map(
-        |(ecosystem, package, ranges, versions, state, arches)| Affected {
+    (
+        ecosystem,
+        text(),
+        ranges,
+        prop::collection::vec(text(), 0..3),
+        state,
+        prop::collection::vec(text(), 0..2),
+    )
+        .prop_map(|(ecosystem, package, ranges, versions, state, arches)| Affected {
             ecosystem: ecosystem.into(),
             package,
             ranges,
@@ -156,15 +179,18 @@ fn affected() -> impl Strategy<Value = Affected> {
             severity: (arches.len() == 1).then_some(Severity::High),
             arches,
             module: String::new(),
-        },
-    )
+        })
 }
 
 pub(super) fn advisory() -> impl Strategy<Value = Advisory> {
     let id = || "[A-D]-[0-9]";
-    let lists = (prop::collection::vec(id(), 0..3), prop::collection::vec(id(), 0..2), prop::collection::vec(id(), 0..2));
-    (id(), lists, 0..2_000_000_000i64, any::<bool>(), text(), prop::collection::vec(affected(), 0..4)).prop_map(
-        |(id, (aliases, upstream, related), seconds, withdrawn, summary, affected)| Advisory {
+    let lists = (
+        prop::collection::vec(id(), 0..3),
+        prop::collection::vec(id(), 0..2),
+        prop::collection::vec(id(), 0..2),
+    );
+    (id(), lists, 0..2_000_000_000i64, any::<bool>(), text(), prop::collection::vec(affected(), 0..4))
+        .prop_map(|(id, (aliases, upstream, related), seconds, withdrawn, summary, affected)| Advisory {
             aliases,
             upstream,
             related,
@@ -176,8 +202,7 @@ pub(super) fn advisory() -> impl Strategy<Value = Advisory> {
             severity: Severity::Low,
             affected,
             ..Advisory::empty(&id, "")
-        },
-    )
+        })
 }
 
 proptest! {

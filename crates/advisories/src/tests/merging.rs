@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{catalogue, debian, image, osv, package};
 use crate::sources::{Reading, parse};
 use crate::{
-    Builder, Database, Finding, FindingState, KernelPackages, MatchOptions, MissingEpoch, Severity, find, findings,
+    Builder, Database, Finding, FindingState, KernelPackages, MatchOptions, MissingEpoch, Severity, find,
+    findings,
 };
 
 fn advisory(id: &str, ecosystem: &str, name: &str, events: &Value, more: &Value) -> crate::Advisory {
@@ -27,13 +28,22 @@ fn one(db: &Database, kind: PackageKind, ecosystem: &str, name: &str, version: &
 #[test]
 fn aliases_make_one_finding_with_the_vendors_id_even_in_a_circle() {
     let db = Database::new([
-        advisory("GHSA-1", "PyPI", "A_b", &until("2"), &json!({"aliases": ["CVE-2026-1"], "database_specific": {"severity": "HIGH"}})),
+        advisory(
+            "GHSA-1",
+            "PyPI",
+            "A_b",
+            &until("2"),
+            &json!({"aliases": ["CVE-2026-1"], "database_specific": {"severity": "HIGH"}}),
+        ),
         advisory("PYSEC-1", "PyPI", "a-b", &until("3"), &json!({"aliases": ["GHSA-1"]})),
         advisory("CVE-2026-1", "PyPI", "a.b", &until("2"), &json!({"aliases": ["PYSEC-1"]})),
     ]);
     let found = one(&db, PackageKind::Pypi, "PyPI", "a-b", "1");
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].advisory.as_str(), found[0].aliases.join(",")), ("PYSEC-1", "CVE-2026-1,GHSA-1".to_owned()));
+    assert_eq!(
+        (found[0].advisory.as_str(), found[0].aliases.join(",")),
+        ("PYSEC-1", "CVE-2026-1,GHSA-1".to_owned())
+    );
     assert_eq!((found[0].fixed.as_deref(), found[0].severity), (Some("3"), Severity::High));
     assert_eq!(db.ids("cve-2026-1").len(), 3);
 }
@@ -56,7 +66,13 @@ fn of_several_notices_the_highest_fix_holds_and_a_superseded_one_is_not_repeated
     let ids = |all: &[&str]| json!({"related": all});
     let db = Database::new([
         advisory("ALSA-1", "AlmaLinux:9", "a", &until("2-1"), &ids(&["CVE-2026-1", "CVE-2026-2"])),
-        advisory("ALSA-2", "AlmaLinux:9", "a", &until("3-1"), &ids(&["CVE-2026-1", "CVE-2026-2", "CVE-2026-3"])),
+        advisory(
+            "ALSA-2",
+            "AlmaLinux:9",
+            "a",
+            &until("3-1"),
+            &ids(&["CVE-2026-1", "CVE-2026-2", "CVE-2026-3"]),
+        ),
         advisory("ALSA-3", "AlmaLinux:9", "a", &until("2-2"), &ids(&["CVE-2026-3", "CVE-2026-4"])),
     ]);
     let found = one(&db, PackageKind::Rpm, "AlmaLinux:9", "a", "1-1");
@@ -88,7 +104,10 @@ fn modules_architectures_and_epochs_of_rpm() {
         advisory("ALSA-2", "AlmaLinux:9", "a", &until("1:2-1"), &json!({})),
         advisory("ALSA-3", "AlmaLinux:9", "b", &until("2-1"), &arch),
     ]);
-    assert!(one(&db, PackageKind::Rpm, "AlmaLinux:9", "nodejs", "1:14-1.el9").is_empty(), "not of the module");
+    assert!(
+        one(&db, PackageKind::Rpm, "AlmaLinux:9", "nodejs", "1:14-1.el9").is_empty(),
+        "not of the module"
+    );
     let mut node = package(PackageKind::Rpm, "AlmaLinux:9", "nodejs", "16.0-1.module_el9.3.0+1+abc");
     node.module = "nodejs:16:9030:abc".into();
     assert_eq!(findings(&db, &catalogue(vec![node])).len(), 1);
@@ -107,8 +126,10 @@ fn modules_architectures_and_epochs_of_rpm() {
 fn ubuntus_paid_fixes_count_for_those_who_have_them() {
     let db = Database::new([
         advisory("UBUNTU-CVE-2026-1", "Ubuntu:22.04:LTS", "a", &json!([{"introduced": "0"}]), &json!({})),
-        osv(&json!({"id": "USN-1-1", "modified": "2026-01-02T03:04:05Z", "upstream": ["UBUNTU-CVE-2026-1"], "affected": [
-            {"package": {"ecosystem": "Ubuntu:Pro:22.04:LTS", "name": "a"}, "ranges": [{"type": "ECOSYSTEM", "events": until("1.0-1ubuntu1+esm2")}]}]})),
+        osv(
+            &json!({"id": "USN-1-1", "modified": "2026-01-02T03:04:05Z", "upstream": ["UBUNTU-CVE-2026-1"], "affected": [
+            {"package": {"ecosystem": "Ubuntu:Pro:22.04:LTS", "name": "a"}, "ranges": [{"type": "ECOSYSTEM", "events": until("1.0-1ubuntu1+esm2")}]}]}),
+        ),
     ]);
     let found = |version: &str| one(&db, PackageKind::Deb, "Ubuntu:22.04", "a", version);
     assert_eq!(found("1.0-1ubuntu1")[0].fixed, None);
@@ -118,7 +139,8 @@ fn ubuntus_paid_fixes_count_for_those_who_have_them() {
 
 #[test]
 fn a_vendors_not_affected_overrules_a_foreign_claim() {
-    let mut denied = advisory("DEBIAN-CVE-2026-1", "Debian:12", "a", &until("1"), &json!({"upstream": ["CVE-2026-1"]}));
+    let mut denied =
+        advisory("DEBIAN-CVE-2026-1", "Debian:12", "a", &until("1"), &json!({"upstream": ["CVE-2026-1"]}));
     denied.affected[0].state = crate::State::NotAffected;
     let claim = advisory("CVE-2026-1", "Debian:12", "a", &json!([{"introduced": "0"}]), &json!({}));
     assert!(findings(&Database::new([denied.clone(), claim.clone()]), &image("a", "a", "1")).is_empty());
@@ -161,9 +183,27 @@ fn what_the_distribution_packages_is_left_to_its_feed() {
 #[test]
 fn exploited_and_likely_ones_come_first() {
     let old = Database::new([
-        advisory("DEBIAN-CVE-2026-0001", "Debian:12", "a", &until("2"), &json!({"upstream": ["CVE-2026-0001"]})),
-        advisory("DEBIAN-CVE-2026-0002", "Debian:12", "a", &until("2"), &json!({"upstream": ["CVE-2026-0002"]})),
-        advisory("DEBIAN-CVE-2026-0003", "Debian:12", "a", &until("2"), &json!({"upstream": ["CVE-2026-0003"]})),
+        advisory(
+            "DEBIAN-CVE-2026-0001",
+            "Debian:12",
+            "a",
+            &until("2"),
+            &json!({"upstream": ["CVE-2026-0001"]}),
+        ),
+        advisory(
+            "DEBIAN-CVE-2026-0002",
+            "Debian:12",
+            "a",
+            &until("2"),
+            &json!({"upstream": ["CVE-2026-0002"]}),
+        ),
+        advisory(
+            "DEBIAN-CVE-2026-0003",
+            "Debian:12",
+            "a",
+            &until("2"),
+            &json!({"upstream": ["CVE-2026-0003"]}),
+        ),
     ]);
     let mut builder = Builder::new(&old);
     let kev = json!({"catalogVersion": "x", "vulnerabilities": [{"cveID": "CVE-2026-0003", "dateAdded": "2026-02-03"}]}).to_string();
@@ -178,8 +218,16 @@ fn exploited_and_likely_ones_come_first() {
     }
     let db = Database::from_bytes(builder.finish(Vec::new()).into()).unwrap();
     let found = findings(&db, &image("a", "a", "1"));
-    let said: Vec<_> = found.iter().map(|f| (f.advisory.as_str(), f.known_exploited.is_some(), f.epss.is_some())).collect();
-    assert_eq!(said, [("DEBIAN-CVE-2026-0003", true, false), ("DEBIAN-CVE-2026-0002", false, true), ("DEBIAN-CVE-2026-0001", false, false)]);
+    let said: Vec<_> =
+        found.iter().map(|f| (f.advisory.as_str(), f.known_exploited.is_some(), f.epss.is_some())).collect();
+    assert_eq!(
+        said,
+        [
+            ("DEBIAN-CVE-2026-0003", true, false),
+            ("DEBIAN-CVE-2026-0002", false, true),
+            ("DEBIAN-CVE-2026-0001", false, false)
+        ]
+    );
     let touched = crate::Delta::between(&old, &db);
     assert!(touched.packages().contains(&("Debian:12".to_owned(), "a".to_owned())));
     assert_eq!(touched.advisories(), 0);

@@ -108,4 +108,3 @@ fn severity_is_the_vendors_word_before_cvss() {
     value["database_specific"] = json!({"severity": "Moderate"});
     assert_eq!(osv(&value).severity, Severity::Medium);
 }
-

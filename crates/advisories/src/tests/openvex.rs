@@ -32,8 +32,13 @@ fn document(statements: &serde_json::Value) -> Result<Document, VexError> {
 }
 
 fn left(statements: &serde_json::Value) -> Vec<FindingState> {
-    let image = ["registry/app:1".to_owned(), "sha256:abc".to_owned(), "pkg:oci/app@sha256:abc?arch=amd64".to_owned()];
-    let purls = |f: &Finding| vec![format!("pkg:deb/debian/{}@1.0%2Ba?arch=amd64&distro=debian-12", f.package)];
+    let image = [
+        "registry/app:1".to_owned(),
+        "sha256:abc".to_owned(),
+        "pkg:oci/app@sha256:abc?arch=amd64".to_owned(),
+    ];
+    let purls =
+        |f: &Finding| vec![format!("pkg:deb/debian/{}@1.0%2Ba?arch=amd64&distro=debian-12", f.package)];
     let out = apply(&[document(statements).unwrap()], vec![finding("DSA-1", "openssl")], &image, purls);
     assert_eq!(out.findings.len() + out.suppressed.len(), 1);
     out.findings.iter().map(|f| f.state).collect()
@@ -59,15 +64,18 @@ fn products_and_parts_are_matched_by_purl_name_and_digest() {
         (json!([]), false),
     ];
     for (products, applies) in rows {
-        let said = json!([{"vulnerability": {"name": "CVE-2026-1"}, "products": products, "status": "fixed"}]);
+        let said =
+            json!([{"vulnerability": {"name": "CVE-2026-1"}, "products": products, "status": "fixed"}]);
         assert_eq!(left(&said).is_empty(), applies, "{products}");
     }
 }
 
 #[test]
 fn the_latest_statement_holds_and_states_are_passed_on() {
-    let at = |status: &str, time: &str| json!({"vulnerability": {"name": "CVE-2026-1"}, "status": status, "timestamp": time,
-        "products": [{"@id": "registry/app:1"}], "impact_statement": "not built"});
+    let at = |status: &str, time: &str| {
+        json!({"vulnerability": {"name": "CVE-2026-1"}, "status": status, "timestamp": time,
+        "products": [{"@id": "registry/app:1"}], "impact_statement": "not built"})
+    };
     let (early, late) = ("2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z");
     assert_eq!(left(&json!([at("not_affected", early), at("affected", late)])), [FindingState::Affected]);
     assert_eq!(left(&json!([at("affected", late), at("not_affected", early)])), [FindingState::Affected]);
@@ -81,8 +89,16 @@ fn the_latest_statement_holds_and_states_are_passed_on() {
 fn not_affected_needs_a_reason_and_errors_name_the_field() {
     let said = json!([{"vulnerability": {"name": "CVE-2026-1"}, "products": [], "status": "not_affected"}]);
     assert!(document(&said).unwrap_err().to_string().contains("statements[0].justification"));
-    assert!(document(&json!([{"vulnerability": {"name": ""}, "status": "fixed"}])).unwrap_err().to_string().contains("vulnerability.name"));
-    assert!(matches!(document(&json!([{"vulnerability": {"name": "x"}, "status": "well"}])), Err(VexError::Syntax { .. })));
+    assert!(
+        document(&json!([{"vulnerability": {"name": ""}, "status": "fixed"}]))
+            .unwrap_err()
+            .to_string()
+            .contains("vulnerability.name")
+    );
+    assert!(matches!(
+        document(&json!([{"vulnerability": {"name": "x"}, "status": "well"}])),
+        Err(VexError::Syntax { .. })
+    ));
 }
 
 #[test]

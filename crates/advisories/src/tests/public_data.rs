@@ -6,7 +6,7 @@ use konzert_packages::PackageKind;
 
 use super::{catalogue, package};
 use crate::ecosystem;
-use crate::{Advisory, Affected, Bound, Database, find, MatchOptions, KernelPackages, parse_osv};
+use crate::{Advisory, Affected, Bound, Database, KernelPackages, MatchOptions, find, parse_osv};
 
 /// The records of one archive; `None`, said loudly, when it is not beside the project.
 fn records(name: &str) -> Option<Vec<Advisory>> {
@@ -59,7 +59,12 @@ fn check(records: &[Advisory], rules: &Rules) -> Count {
             }
         }
     }
-    assert!(count.wrong.is_empty(), "{} wrong: {:#?}", count.wrong.len(), &count.wrong[..count.wrong.len().min(20)]);
+    assert!(
+        count.wrong.is_empty(),
+        "{} wrong: {:#?}",
+        count.wrong.len(),
+        &count.wrong[..count.wrong.len().min(20)]
+    );
     count
 }
 
@@ -106,7 +111,10 @@ fn check_one(db: &Database, advisory: &Advisory, at: (&Affected, &str), rules: &
     }
     match (found(fixed), found(&below)) {
         (0, 1) => count.checked += 1,
-        (at, under) => count.wrong.push(format!("{} {} {fixed}: {at}; {below}: {under}; {:?}", advisory.id, affected.package, affected.ranges)),
+        (at, under) => count.wrong.push(format!(
+            "{} {} {fixed}: {at}; {below}: {under}; {:?}",
+            advisory.id, affected.package, affected.ranges
+        )),
     }
 }
 

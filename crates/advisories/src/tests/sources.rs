@@ -5,7 +5,7 @@ use serde_json::json;
 use super::osv;
 use crate::priority::CveKey;
 use crate::sources::{FileFacts, Item, Reading, detect, parse};
-use crate::{AdvisoryError, Advisory, Bound, Severity, SourceKind, State, parse_osv};
+use crate::{Advisory, AdvisoryError, Bound, Severity, SourceKind, State, parse_osv};
 
 fn read(text: &str) -> Result<(SourceKind, Vec<Item>, FileFacts), AdvisoryError> {
     let mut items = Vec::new();
@@ -25,8 +25,12 @@ fn advisories(text: &str) -> Vec<Advisory> {
 
 #[test]
 fn what_is_not_osv_is_named() {
-    let deep = format!("{}1{}", r#"{"id":"X","x":["#.repeat(1), "]}") ;
-    let nested = format!(r#"{{"id":"X","modified":"2026-01-02T03:04:05Z","database_specific":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!("{}1{}", r#"{"id":"X","x":["#.repeat(1), "]}");
+    let nested = format!(
+        r#"{{"id":"X","modified":"2026-01-02T03:04:05Z","database_specific":{}1{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     let rows = [
         ("[1,2]", "not an OSV advisory"),
         ("{}", "field id: missing"),
@@ -98,7 +102,8 @@ fn severity_is_the_vendors_word_before_cvss() {
     let ubuntu = json!({"id": "UBUNTU-CVE-2026-1", "modified": "2026-01-02T03:04:05Z",
         "severity": [{"type": "Ubuntu", "score": "negligible"}]});
     assert_eq!(osv(&ubuntu).severity, Severity::Negligible);
-    let alma = json!({"id": "ALSA-2026:1", "modified": "2026-01-02T03:04:05Z", "summary": "Important: x update"});
+    let alma =
+        json!({"id": "ALSA-2026:1", "modified": "2026-01-02T03:04:05Z", "summary": "Important: x update"});
     assert_eq!(osv(&alma).severity, Severity::High);
 }
 
@@ -150,7 +155,16 @@ fn the_debian_tracker_is_one_advisory_for_each_vulnerability() {
     let said: Vec<_> = found[0]
         .affected
         .iter()
-        .map(|a| format!("{} {} {:?} {:?} {}", a.package, a.ecosystem, a.state, a.severity, a.ranges.iter().flatten().count()))
+        .map(|a| {
+            format!(
+                "{} {} {:?} {:?} {}",
+                a.package,
+                a.ecosystem,
+                a.state,
+                a.severity,
+                a.ranges.iter().flatten().count()
+            )
+        })
         .collect();
     let want = [
         "edk2 Debian:12 EndOfLife None 1",
@@ -175,9 +189,15 @@ fn alpine_secdb_zero_means_never_affected() {
     let (_, _, facts) = read(&text.to_string()).unwrap();
     assert_eq!(facts.snapshot_of, ["alpine-secdb:v3.20/main"]);
     let found = advisories(&text.to_string());
-    assert_eq!(found.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(), ["CVE-2026-1", "CVE-2026-2", "CVE-2026-3"]);
+    assert_eq!(
+        found.iter().map(|a| a.id.as_str()).collect::<Vec<_>>(),
+        ["CVE-2026-1", "CVE-2026-2", "CVE-2026-3"]
+    );
     assert_eq!((found[0].affected.len(), found[0].aliases[0].as_str()), (2, "XSA-9"));
-    assert_eq!((found[0].affected[0].ecosystem.as_str(), found[2].affected[0].state), ("Alpine:v3.20", State::NotAffected));
+    assert_eq!(
+        (found[0].affected[0].ecosystem.as_str(), found[2].affected[0].state),
+        ("Alpine:v3.20", State::NotAffected)
+    );
     let wolfi = r#"{"apkurl":"x","urlprefix":"https://packages.wolfi.dev","reponame":"os","packages":[{"pkg":{"name":"a","secfixes":{"1-r0":["CVE-2026-1"]}}}]}"#;
     assert_eq!(advisories(wolfi)[0].affected[0].ecosystem, "Wolfi");
     let nameless = r#"{"apkurl":"x","packages":[]}"#;
@@ -193,15 +213,23 @@ fn kev_and_epss_are_priorities() {
     let (kind, items, _) = read(&kev.to_string()).unwrap();
     assert_eq!(kind, SourceKind::Kev);
     let Item::Exploited(key, known) = items[0] else { panic!("{items:?}") };
-    assert_eq!((key, known.ransomware, known.added.to_string().as_str()), (CveKey::parse("CVE-2026-1").unwrap(), true, "2026-02-03"));
-    let bad = json!({"catalogVersion": "x", "vulnerabilities": [{"cveID": "CVE-2026-1", "dateAdded": "soon"}]});
+    assert_eq!(
+        (key, known.ransomware, known.added.to_string().as_str()),
+        (CveKey::parse("CVE-2026-1").unwrap(), true, "2026-02-03")
+    );
+    let bad =
+        json!({"catalogVersion": "x", "vulnerabilities": [{"cveID": "CVE-2026-1", "dateAdded": "soon"}]});
     assert!(read(&bad.to_string()).unwrap_err().to_string().contains("vulnerabilities[0].dateAdded"));
 
     let epss = "#model_version:v1,score_date:2026-01-01\ncve,epss,percentile\nCVE-2026-1,0.5,0.99\n";
     let (_, items, _) = read(epss).unwrap();
     let Item::Likely(_, score) = items[0] else { panic!("{items:?}") };
     assert_eq!((score.score.millionths(), score.percentile.millionths()), (500_000, 990_000));
-    for (line, want) in [("CVE-2026-1,2,0", "line 2: a score"), ("x,0,0", "line 2: the first"), ("CVE-2026-1,0", "line 2: must have three")] {
+    for (line, want) in [
+        ("CVE-2026-1,2,0", "line 2: a score"),
+        ("x,0,0", "line 2: the first"),
+        ("CVE-2026-1,0", "line 2: must have three"),
+    ] {
         let error = read(&format!("cve,epss,percentile\n{line}\n")).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }

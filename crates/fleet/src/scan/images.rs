@@ -199,7 +199,9 @@ fn judge_state(
         None => return unknown("the distribution is not known".to_owned()),
         Some(Trust::NotCovered) => return unknown(format!("no advisory source covers {ecosystem}")),
         Some(Trust::Stale { location, as_of }) => {
-            return unknown(format!("the advisories for {ecosystem} are too old: {location} speaks as of {as_of}"));
+            return unknown(format!(
+                "the advisories for {ecosystem} are too old: {location} speaks as of {as_of}"
+            ));
         }
         Some(Trust::Fresh) => {}
     }

@@ -98,7 +98,9 @@ fn status_table(status: &DatabaseStatus) -> String {
     text.push('\n');
     text.push_str(&columns(&["SOURCE", "RECORDS", "AGE", "STATE"], &rows));
     if status.sources.iter().any(|s| s.stale) {
-        text.push_str("next: `konzert db update` asks the publishers again; scans of what is stale say `unknown`\n");
+        text.push_str(
+            "next: `konzert db update` asks the publishers again; scans of what is stale say `unknown`\n",
+        );
     }
     text
 }
