@@ -341,7 +341,7 @@ impl<'a> Iterator for Texts<'a> {
 }
 
 /// The events of one range.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Events<'a> {
     at: Cursor<'a>,
     left: usize,

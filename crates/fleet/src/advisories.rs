@@ -164,7 +164,7 @@ impl AdvisoryStore {
         let (read, changed) = (imported.records, imported.changed);
         let location = origin.location.clone();
         let sources = replaced(old.sources(), source(origin, imported, Timestamp::now()));
-        let new = self.replace(builder.finish(sources))?;
+        let new = self.replace(builder.finish(&sources))?;
         Ok(report(location, (read, changed), &new))
     }
 
@@ -206,7 +206,7 @@ impl AdvisoryStore {
         for source in sources.iter_mut().filter(|source| source.location == address) {
             source.as_of = now;
         }
-        let new = self.replace(Builder::new(&old).finish(sources))?;
+        let new = self.replace(Builder::new(&old).finish(&sources))?;
         Ok(ImportReport { not_modified: true, ..report(address.to_owned(), (0, 0), &new) })
     }
 

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 const MAX_REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(20);
 /// Longest pause of a server that is still sending.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Largest file.
 pub(crate) const MAX_BYTES: u64 = 4 << 30;
 

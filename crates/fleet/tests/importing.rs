@@ -172,7 +172,7 @@ fn every_format_is_told_by_content_compressed_or_not() {
 fn old_sources_are_stale() {
     let place = Place::new();
     let file = place.write("one.json", record("A-1").as_bytes());
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600 * 24 * 400);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(24 * 400);
     File::open(&file).unwrap().set_modified(long_ago).unwrap();
     place.import(&file).unwrap();
     let status = place.store.status().unwrap();

@@ -160,7 +160,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The file's bytes.
-    pub fn finish(self, sources: Vec<Source>) -> Vec<u8> {
+    pub fn finish(self, sources: &[Source]) -> Vec<u8> {
         let records: Vec<&[u8]> = self.places.values().map(|place| self.record(*place)).collect();
         let mut index = Index::default();
         for (number, record) in records.iter().enumerate() {
@@ -185,7 +185,7 @@ impl<'a> Builder<'a> {
         let (keys, entries, ecosystems) = index.key_sections(&mut strings);
         let ids = index.id_section(&mut strings);
         let priorities = priorities(&self.exploited, &self.likely);
-        let metadata = serde_json::to_vec(&sources).expect("sources have string keys only");
+        let metadata = serde_json::to_vec(sources).expect("sources have string keys only");
         let strings = strings.bytes;
         layout::assemble([
             body, table, keys, entries, ecosystems, ids, group_rows, priorities, strings, metadata,

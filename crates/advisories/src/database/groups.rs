@@ -2,7 +2,7 @@
 //!
 //! `aliases` join. `upstream` joins when it names one id: a notice about several vulnerabilities is none of them, and joining
 //! through notices would make one vulnerability of every kernel fix. `related` joins under the same condition, and only for
-//! a distribution's notices, which name what they fix there (AlmaLinux, Debian LTS); elsewhere related means similar. Cycles do no harm.
+//! a distribution's notices, which name what they fix there (`AlmaLinux`, Debian LTS); elsewhere related means similar. Cycles do no harm.
 
 use std::collections::HashMap;
 

@@ -123,7 +123,7 @@ impl Database {
         for advisory in advisories {
             builder.add(advisory);
         }
-        Self::open(builder.finish(Vec::new()).into()).expect("the builder writes what the reader reads")
+        Self::open(builder.finish(&[]).into()).expect("the builder writes what the reader reads")
     }
 
     /// Reads a whole file's bytes, digests included.
@@ -137,7 +137,7 @@ impl Database {
         let header = bytes.first_chunk::<HEADER>().ok_or(DatabaseError::Header)?;
         let layout = Layout::read(header)?;
         layout.fits(bytes.len())?;
-        let mut database = Self { layout, bytes, ..Self::default() };
+        let mut database = Self { bytes, layout, ..Self::default() };
         database.revision = hex::encode(database.layout.content_digest);
         database.coverage = database.read_coverage();
         let metadata = database.section(Section::Metadata);

@@ -5,7 +5,7 @@
 //! a later notice that covers them too, is not repeated.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use konzert_packages::{Package, PackageClass};
 
@@ -35,7 +35,7 @@ pub(super) struct Verdict<'a> {
     pub(super) severity: Option<Severity>,
 }
 
-impl<'a> Verdict<'a> {
+impl Verdict<'_> {
     /// Both entries of one record: affected by any is affected, and the higher fix holds.
     pub(super) fn or(self, other: Self, order: Order) -> Self {
         let weight = |v: &Self| match v.state {
@@ -65,9 +65,8 @@ fn rank(id: &str, class: PackageClass) -> u8 {
     let (cve, ghsa) = (id.starts_with("CVE-"), id.starts_with("GHSA-"));
     let general = ["OSV-", "SNYK-", "UVI-"].iter().any(|prefix| id.starts_with(prefix));
     match class {
-        PackageClass::Os if !cve && !ghsa && !general => 0,
+        _ if !cve && !ghsa && !general => 0,
         PackageClass::Os if cve => 1,
-        PackageClass::Language if !cve && !ghsa && !general => 0,
         PackageClass::Language if ghsa => 1,
         _ if cve || ghsa => 2,
         _ => 3,
@@ -89,6 +88,12 @@ struct Draft<'a> {
     notice: bool,
     /// Vulnerabilities it covers.
     covers: BTreeSet<&'a str>,
+}
+
+impl<'a> Draft<'a> {
+    fn cves(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.covers.iter().copied().filter(|id| id.starts_with("CVE-"))
+    }
 }
 
 pub(super) fn findings(database: &Database, package: &Package, hits: Vec<Hit<'_>>) -> Vec<Finding> {
@@ -188,46 +193,50 @@ impl<'a> Weight<'a> {
 
 /// Drops notices that say nothing new, and raises a notice's fix to that of a later one about the same vulnerability.
 fn weigh_notices(drafts: &mut Vec<Draft<'_>>) {
+    if drafts.len() < 2 {
+        return;
+    }
     let singles: BTreeSet<&str> =
         drafts.iter().filter(|d| !d.notice).flat_map(|d| d.covers.iter().copied()).collect();
-    let is_cve = |id: &&&str| id.starts_with("CVE-");
-    let told: Vec<bool> = drafts
-        .iter()
-        .map(|d| d.notice && d.covers.iter().filter(is_cve).all(|id| singles.contains(id)))
-        .collect();
-    let mut told = told.into_iter();
-    drafts.retain(|_| !told.next().unwrap_or(false));
-    let mut gone = vec![false; drafts.len()];
+    drafts.retain(|d| !d.notice || !d.cves().all(|id| singles.contains(id)));
+    // A kernel has hundreds of notices about thousands of vulnerabilities: only those that share one are compared.
+    let mut about: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, draft) in drafts.iter().enumerate() {
-        let later =
-            drafts.iter().enumerate().filter(|(other, d)| *other != index && !gone[*other] && d.notice);
-        let superseded = later.into_iter().any(|(_, other)| supersedes(other, draft));
-        gone[index] = draft.notice && superseded;
-    }
-    let raised: Vec<Option<String>> = drafts.iter().map(|draft| raised(drafts, draft)).collect();
-    for (draft, fixed) in drafts.iter_mut().zip(raised) {
-        if fixed.is_some() {
-            draft.finding.fixed = fixed;
+        for id in draft.cves() {
+            about.entry(id).or_default().push(index);
         }
     }
-    let mut gone = gone.into_iter();
-    drafts.retain(|_| !gone.next().unwrap_or(false));
+    let superseded = |draft: &Draft<'_>| {
+        let sharing = draft.cves().next().and_then(|id| about.get(id)).into_iter().flatten();
+        draft.notice && sharing.into_iter().any(|other| supersedes(&drafts[*other], draft))
+    };
+    let highest: HashMap<&str, &str> = about
+        .iter()
+        .filter_map(|(id, sharing)| {
+            let fixes = sharing.iter().map(|other| drafts[*other].finding.fixed.as_deref());
+            Some((*id, fixes.fold(None, |top, fix| higher(drafts[0].order, top, fix))?))
+        })
+        .collect();
+    let raised = |draft: &Draft<'_>| {
+        let own = draft.finding.fixed.as_deref()?;
+        let fixes = draft.cves().filter_map(|id| highest.get(id).copied());
+        let top = fixes.fold(own, |top, fix| higher(draft.order, Some(top), Some(fix)).unwrap_or(top));
+        (top != own).then(|| top.to_owned())
+    };
+    let weighed: Vec<(bool, Option<String>)> = drafts.iter().map(|d| (superseded(d), raised(d))).collect();
+    for (draft, (_, fixed)) in drafts.iter_mut().zip(&weighed) {
+        if fixed.is_some() {
+            draft.finding.fixed.clone_from(fixed);
+        }
+    }
+    let mut weighed = weighed.into_iter();
+    drafts.retain(|_| !weighed.next().is_some_and(|(superseded, _)| superseded));
 }
 
-/// Covers the same and more, and its fix is not lower.
+/// A notice that covers the same and more, and whose fix is higher.
 fn supersedes(later: &Draft<'_>, draft: &Draft<'_>) -> bool {
     let (Some(to), Some(from)) = (&later.finding.fixed, &draft.finding.fixed) else { return false };
-    let mut cves = draft.covers.iter().filter(|id| id.starts_with("CVE-"));
-    cves.all(|id| later.covers.contains(id))
+    later.notice
         && ecosystem::compare(draft.order, to, from) == Some(Ordering::Greater)
-}
-
-/// The highest fix among notices that share a vulnerability with this one, when it is higher than its own.
-fn raised(drafts: &[Draft<'_>], draft: &Draft<'_>) -> Option<String> {
-    let own = draft.finding.fixed.as_deref()?;
-    let shares =
-        |other: &&Draft<'_>| other.covers.intersection(&draft.covers).any(|id| id.starts_with("CVE-"));
-    let fixes = drafts.iter().filter(shares).filter_map(|d| d.finding.fixed.as_deref());
-    let highest = fixes.fold(own, |top, fix| higher(draft.order, Some(top), Some(fix)).unwrap_or(top));
-    (highest != own).then(|| highest.to_owned())
+        && draft.cves().all(|id| later.covers.contains(id))
 }

@@ -87,10 +87,10 @@ enum Probe {
     Other(IgnoredAny),
 }
 
+/// An entry counts as an issue when its `releases` is an object.
 #[derive(Deserialize)]
 struct Issue {
-    #[serde(rename = "releases")]
-    _releases: std::collections::BTreeMap<String, IgnoredAny>,
+    releases: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Tracker<'_> {
@@ -98,7 +98,9 @@ impl<'de> DeserializeSeed<'de> for Tracker<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
         match Probe::deserialize(input)? {
-            Probe::Issues(issues) if !issues.is_empty() => self.0.set(Some(SourceKind::DebianTracker)),
+            Probe::Issues(issues) if issues.values().any(|issue| issue.releases.is_some()) => {
+                self.0.set(Some(SourceKind::DebianTracker));
+            }
             Probe::Issues(_) | Probe::Other(_) => {}
         }
         Ok(())

@@ -265,7 +265,7 @@ fn announced(advisory: &Advisory) -> Option<Severity> {
 fn best_vector(all: &[RawSeverity]) -> Option<(String, Option<BaseScore>)> {
     let of = |version: &str| {
         let vectors = all.iter().map(|s| s.score.trim()).filter(|v| v.starts_with(version));
-        vectors.filter_map(|v| Some((v.to_owned(), Some(cvss::score(v)?)))).next()
+        vectors.map(str::to_owned).find_map(|v| cvss::score(&v).map(|score| (v, Some(score))))
     };
     of("CVSS:3").or_else(|| of("CVSS:4"))
 }

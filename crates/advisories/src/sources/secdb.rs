@@ -94,12 +94,11 @@ fn ecosystem(file: &File) -> Option<String> {
 }
 
 fn affected(ecosystem: &str, package: &str, fixed: &str) -> Affected {
-    let (state, ranges) = match fixed {
-        "0" => (State::NotAffected, Vec::new()),
-        _ => {
-            let range = vec![Bound::Introduced("0".to_owned()), Bound::Fixed(fixed.to_owned())];
-            (State::Affected, vec![range])
-        }
+    let (state, ranges) = if fixed == "0" {
+        (State::NotAffected, Vec::new())
+    } else {
+        let range = vec![Bound::Introduced("0".to_owned()), Bound::Fixed(fixed.to_owned())];
+        (State::Affected, vec![range])
     };
     Affected {
         ecosystem: ecosystem.to_owned(),

@@ -70,7 +70,7 @@ fn unchanged_advisories_keep_their_bytes_and_the_latest_wins() {
     assert_eq!(builder.add(changed), Added::Changed);
     assert_eq!(builder.add(debian("DSA-1", "zlib", &json!([{"introduced": "0"}]))), Added::Older);
     assert_eq!(builder.add(debian("DSA-3", "xz", &json!([{"introduced": "0"}]))), Added::New);
-    let new = Database::from_bytes(builder.finish(Vec::new()).into()).unwrap();
+    let new = Database::from_bytes(builder.finish(&[]).into()).unwrap();
     assert_eq!((new.len(), new.get("DSA-1").unwrap().summary.as_str()), (3, "new"));
     let record = |db: &Database| db.record(db.find("DSA-2", "").unwrap()).to_vec();
     assert_eq!(record(&new), record(&old));
@@ -86,7 +86,7 @@ fn the_order_and_the_time_of_imports_do_not_change_the_revision() {
     let one = Database::new([a.clone(), b.clone()]);
     let other = Database::new([b, a]);
     assert_eq!(one.bytes(), other.bytes());
-    let later = Database::open(Builder::new(&one).finish(vec![source("x", 1, "2026-01-01")]).into()).unwrap();
+    let later = Database::open(Builder::new(&one).finish(&[source("x", 1, "2026-01-01")]).into()).unwrap();
     assert_eq!(later.revision(), one.revision());
     assert_eq!(later.sources().len(), 1);
 }
@@ -102,7 +102,7 @@ fn a_snapshot_forgets_what_it_does_not_name_any_more() {
     let mut builder = Builder::new(&old);
     builder.add(of("CVE-2026-2", "t"));
     assert_eq!(builder.settle(&FileFacts { snapshot_of: vec!["t".into()] }), 1);
-    let new = Database::open(builder.finish(Vec::new()).into()).unwrap();
+    let new = Database::open(builder.finish(&[]).into()).unwrap();
     let left: Vec<_> = new.advisories().map(|a| (a.id, a.feed)).collect();
     assert_eq!(left, [("CVE-2026-1".to_owned(), String::new()), ("CVE-2026-2".to_owned(), "t".to_owned())]);
 }
@@ -126,7 +126,7 @@ fn an_old_source_is_stale_whatever_was_added_by_hand() {
     let now = "2026-06-10T00:00:00Z".parse().unwrap();
     let week = SignedDuration::from_hours(7 * 24);
     let trust = |sources: Vec<Source>, ecosystem: &str| {
-        let db = Database::open(Builder::new(&two()).finish(sources).into()).unwrap();
+        let db = Database::open(Builder::new(&two()).finish(&sources).into()).unwrap();
         db.trust(ecosystem, now, week)
     };
     assert_eq!(trust(Vec::new(), "Debian:12"), Trust::Fresh);
@@ -212,7 +212,7 @@ proptest! {
     fn what_is_built_is_what_is_read(all in prop::collection::vec(advisory(), 0..12)) {
         let db = Database::new(all.clone());
         let read = Database::from_bytes(db.bytes().clone()).unwrap();
-        let mut want: std::collections::BTreeMap<String, Advisory> = Default::default();
+        let mut want: std::collections::BTreeMap<String, Advisory> = std::collections::BTreeMap::default();
         for advisory in all {
             let advisory = advisory.normalised();
             match want.get(&advisory.id) {

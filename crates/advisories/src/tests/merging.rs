@@ -216,7 +216,7 @@ fn exploited_and_likely_ones_come_first() {
         }
         assert_eq!(builder.settle(&facts), 0);
     }
-    let db = Database::from_bytes(builder.finish(Vec::new()).into()).unwrap();
+    let db = Database::from_bytes(builder.finish(&[]).into()).unwrap();
     let found = findings(&db, &image("a", "a", "1"));
     let said: Vec<_> =
         found.iter().map(|f| (f.advisory.as_str(), f.known_exploited.is_some(), f.epss.is_some())).collect();

@@ -22,7 +22,7 @@ fn records(name: &str) -> Option<Vec<Advisory>> {
         let path = entry.path().unwrap().display().to_string();
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
-        if path.ends_with(".json") || path.ends_with(".yaml") {
+        if path.rsplit('.').next().is_some_and(|e| matches!(e, "json" | "yaml")) {
             all.push(parse_osv(&bytes, &path).unwrap());
         }
     }
@@ -174,11 +174,55 @@ fn pypa() {
         None => Ok(format!("{fixed}.dev0")),
         Some((_, "0")) => Err("nothing lies below the first development release"),
         Some((release, number)) => {
-            let number: u64 = number.parse().map_err(|_| "an odd development release")?;
+            let number: u64 = number.parse().map_err(|_not_a_number| "an odd development release")?;
             Ok(format!("{release}.dev{}", number - 1))
         }
     };
     let count = check(&all, &Rules { kind: PackageKind::Pypi, below });
     assert!(count.checked > 2000, "{count:?}");
     assert_eq!(all.len(), 2661);
+}
+
+/// Prints what the database costs: `cargo test --release -p konzert-advisories figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures, checks nothing that another test does not"]
+fn figures() {
+    use std::time::Instant;
+    let names = ["almalinux-9-10.osv", "debian-elts.osv", "rustsec.osv"];
+    let started = Instant::now();
+    let mut all: Vec<Advisory> =
+        names.iter().filter_map(|name| records(&format!("{name}.tar.gz"))).flatten().collect();
+    all.extend(records("pypa.osv-yaml.tar.gz").into_iter().flatten());
+    let parsed = started.elapsed();
+    let started = Instant::now();
+    let old = Database::new(all.clone());
+    let built = started.elapsed();
+    eprintln!("{} records: parse {parsed:?}, build {built:?}, {} bytes", old.len(), old.bytes().len());
+    let names: Vec<&Affected> =
+        all.iter().flat_map(|a| &a.affected).filter(|a| a.ecosystem == "AlmaLinux:9").collect();
+    let image = |number: usize| {
+        let chosen = (0..400).map(|at| names[(number * 7919 + at * 61) % names.len()]);
+        // As old as one of its advisories: half of the others apply.
+        let version = |a: &Affected| a.ranges[0].last().unwrap().version().to_owned();
+        let packages = chosen.map(|a| package(PackageKind::Rpm, "AlmaLinux:9", &a.package, &version(a)));
+        catalogue(packages.collect())
+    };
+    let images: Vec<_> = (0..1000).map(image).collect();
+    let mut inverted = crate::Inverted::default();
+    for (number, image) in images.iter().enumerate() {
+        inverted.insert(&number, &image.packages);
+    }
+    let started = Instant::now();
+    let found = crate::findings(&old, &images[0]).len();
+    eprintln!("one image of 400 packages: {found} findings in {:?}", started.elapsed());
+    let mut changed = all;
+    for advisory in changed.iter_mut().filter(|a| a.id.starts_with("ALSA-2025")).take(200) {
+        advisory.modified = advisory.modified.max("2026-11-01T00:00:00Z".parse().unwrap());
+    }
+    let new = Database::new(changed);
+    let started = Instant::now();
+    let touched = inverted.touched(&crate::Delta::between(&old, &new));
+    let delta = started.elapsed();
+    let found: usize = touched.iter().map(|at| crate::findings(&new, &images[*at]).len()).sum();
+    eprintln!("delta {delta:?}; {} images again: {found} findings in {:?}", touched.len(), started.elapsed());
 }

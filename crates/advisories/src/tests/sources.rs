@@ -25,7 +25,7 @@ fn advisories(text: &str) -> Vec<Advisory> {
 
 #[test]
 fn what_is_not_osv_is_named() {
-    let deep = format!("{}1{}", r#"{"id":"X","x":["#.repeat(1), "]}");
+    let deep = r#"{"id":"X","x":[1]}"#;
     let nested = format!(
         r#"{{"id":"X","modified":"2026-01-02T03:04:05Z","database_specific":{}1{}}}"#,
         "[".repeat(100_000),
@@ -40,7 +40,7 @@ fn what_is_not_osv_is_named() {
             r#"{"id":"X","modified":"2026-01-02T03:04:05Z","affected":[{"package":{"ecosystem":"a","name":"b"},"ranges":[{"type":"ECOSYSTEM","events":[{"fixed":"1"}]}]}]}"#,
             "affected[0].ranges",
         ),
-        (deep.as_str(), "not an OSV advisory: field modified"),
+        (deep, "not an OSV advisory: field modified"),
         (nested.as_str(), "not an OSV advisory"),
         ("id: X\nmodified: [", "not an OSV advisory"),
         ("id: &a [*a, *a]", "not an OSV advisory"),
