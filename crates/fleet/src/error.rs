@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use konzert_advisories::{AdvisoryError, DatabaseError};
 use konzert_images::{ImageDigest, ImageError};
 
+use crate::download::DownloadError;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,10 +30,19 @@ pub enum FleetError {
         path: PathBuf,
         /// The entry and what is wrong with it.
         #[source]
-        source: AdvisoryError,
+        source: Box<AdvisoryError>,
+    },
+    /// An address could not be fetched; nothing was changed.
+    #[error("{address}: nothing was imported")]
+    Download {
+        /// What was asked for.
+        address: String,
+        /// Why there is no answer.
+        #[source]
+        source: Box<DownloadError>,
     },
     /// An import found no advisories at all.
-    #[error("{}: no OSV advisories in it", path.display())]
+    #[error("{}: no advisories in it", path.display())]
     NoAdvisories {
         /// What was given.
         path: PathBuf,
@@ -117,9 +128,15 @@ impl FleetError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Import { .. } | Self::NoAdvisories { .. } => {
-                "give OSV records: a .json file, a directory, a .zip or a .tar(.gz) of them".into()
+                "give OSV records (JSON, YAML, a directory, zip or tar of them), the Debian tracker's JSON, an Alpine secdb, \
+                 KEV or EPSS"
+                    .into()
             }
             Self::Archive { .. } => "give a zip or a tar of OSV records".into(),
+            Self::Download { .. } => "fetch it elsewhere, carry it here and give the file".into(),
+            Self::Database { source, .. } if source.is_old_format() => {
+                "import the advisories again with `konzert db import`".into()
+            }
             Self::Database { path, .. } => {
                 format!("delete {} and import the advisories again", path.display())
             }

@@ -6,19 +6,26 @@
 //!
 //! Invariants: everything that changes a cluster has a UID precondition, a cap, a record written first, and an undo; what
 //! could not be read is unknown, never clean; nothing polls.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod advisories;
 mod changes;
+mod download;
 mod error;
+mod feeds;
 mod importing;
 mod inventory;
+mod mapped;
 pub mod patch;
 pub mod reap;
 mod scan;
 
-pub use advisories::{AdvisoryStore, DatabaseStatus, EcosystemStatus, ImportReport};
+pub use advisories::{
+    AdvisoryStore, DEFAULT_MAX_AGE, DatabaseStatus, EcosystemStatus, ImportReport, SourceStatus,
+};
+pub use download::DownloadError;
 pub use error::FleetError;
+pub use feeds::feed_addresses;
 pub use inventory::{RunningContainer, WorkloadRef, inventory};
 pub use scan::{ContainerReport, FleetReport, ImageScan, Scanner};
 

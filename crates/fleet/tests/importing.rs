@@ -145,3 +145,62 @@ async fn an_import_by_anybody_is_noticed() {
     tokio::time::timeout(std::time::Duration::from_secs(20), changes.next()).await.unwrap().unwrap();
     assert_eq!(place.store.database().unwrap().len(), 1);
 }
+
+#[test]
+fn every_format_is_told_by_content_compressed_or_not() {
+    let place = Place::new();
+    let yaml =
+        "id: Y-1\nmodified: \"2026-01-01T00:00:00Z\"\naffected:\n- package: {ecosystem: PyPI, name: a}\n";
+    assert_eq!(place.import(&place.write("one.txt", yaml.as_bytes())).unwrap(), 1);
+    let epss = b"cve,epss,percentile\nCVE-2026-0001,0.5,0.9\nCVE-2026-0002,0.1,0.2\n";
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(epss).unwrap();
+    assert_eq!(place.import(&place.write("epss.csv.gz", &gz.finish().unwrap())).unwrap(), 2);
+    let zst = zstd::encode_all(record("Z-1").as_bytes(), 1).unwrap();
+    assert_eq!(place.import(&place.write("one.zst", &zst)).unwrap(), 1);
+    let tracker = br#"{"a":{"CVE-2026-0001":{"releases":{"bookworm":{"status":"open","urgency":"low"}}}}}"#;
+    assert_eq!(place.import(&place.write("tracker", tracker)).unwrap(), 1);
+    let status = place.store.status().unwrap();
+    assert_eq!((status.advisories, status.priorities, status.sources.len()), (3, 2, 4));
+    // A snapshot that names it no more.
+    let other = br#"{"a":{"CVE-2026-0009":{"releases":{"bookworm":{"status":"open","urgency":"low"}}}}}"#;
+    let report = place.store.import(&place.write("tracker", other), &mut |_| {}).unwrap();
+    assert_eq!((report.changed, report.total), (2, 3));
+}
+
+#[test]
+fn old_sources_are_stale() {
+    let place = Place::new();
+    let file = place.write("one.json", record("A-1").as_bytes());
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(24 * 400);
+    File::open(&file).unwrap().set_modified(long_ago).unwrap();
+    place.import(&file).unwrap();
+    let status = place.store.status().unwrap();
+    assert!(status.sources[0].stale && status.ecosystems[0].stale, "{status:?}");
+    let patient = AdvisoryStore::with_max_age(
+        &place.dir.path().join("advisories"),
+        jiff::SignedDuration::from_hours(24 * 3650),
+    );
+    assert!(!patient.unwrap().status().unwrap().ecosystems[0].stale);
+}
+
+#[test]
+fn a_database_of_the_first_format_is_named_and_made_anew_by_an_import() {
+    let place = Place::new();
+    let old = format!("konzert-advisories 1 {}\n{}", "0".repeat(64), "x".repeat(400));
+    place.write("advisories/advisories.db", old.as_bytes());
+    let error = place.store.database().unwrap_err();
+    assert!(error.hint().unwrap().contains("import the advisories again"), "{error}");
+    assert_eq!(place.import(&place.write("one.json", record("A-1").as_bytes())).unwrap(), 1);
+    assert_eq!(place.store.database().unwrap().len(), 1);
+}
+
+#[test]
+fn a_reader_keeps_the_database_it_has() {
+    let place = Place::new();
+    place.import(&place.write("one.json", record("A-1").as_bytes())).unwrap();
+    let before = place.store.database().unwrap();
+    place.import(&place.write("two.json", record("A-2").as_bytes())).unwrap();
+    assert_eq!((before.len(), place.store.database().unwrap().len()), (1, 2));
+    assert_eq!(before.get("A-1").unwrap().id, "A-1");
+}

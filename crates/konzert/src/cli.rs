@@ -179,13 +179,20 @@ pub(crate) enum Image {
 /// `konzert db …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Db {
-    /// Import OSV advisories from a JSON file, a directory, a zip or a tar
-    #[command(after_help = "Example: konzert db import all.zip")]
+    /// Import advisories from files, directories, archives, addresses or named feeds
+    #[command(
+        after_help = "Formats, told by content: OSV (JSON, YAML, directory, zip, tar), the Debian tracker's JSON, Alpine \
+                            secdb, CISA KEV, EPSS.\nFeeds: osv:ECOSYSTEM, alpine:BRANCH, debian-tracker, wolfi, chainguard, \
+                            kev, epss.\nExample: konzert db import all.zip osv:PyPI kev"
+    )]
     Import {
-        /// Files, directories or archives
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
+        /// Files, directories, archives, http(s) addresses or feeds
+        #[arg(required = true, value_name = "SOURCE")]
+        sources: Vec<String>,
     },
+    /// Ask the addresses that were imported before whether there is something new
+    #[command(after_help = "Example: konzert db update")]
+    Update,
     /// What the database covers, and how old it is
     #[command(after_help = "Example: konzert db status")]
     Status,

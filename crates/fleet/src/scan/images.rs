@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use konzert_advisories::{Database, Finding, findings};
+use konzert_advisories::{Database, Finding, Trust, findings};
 use konzert_api::own::{FindingRef, ReportState};
 use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord, LayerDiffId};
 use konzert_packages::{Catalogue, LayerFacts, Precision};
@@ -51,7 +51,14 @@ pub(crate) struct Verdict {
     pub(crate) reasons: Vec<String>,
     pub(crate) findings: Vec<FindingRef>,
     pub(crate) database: String,
+    /// Ecosystem of the distribution; empty when unknown.
+    ecosystem: String,
+    /// How far the advisories of the ecosystem could be trusted: time alone can change it.
+    trust: Option<Trust>,
 }
+
+/// How far the advisories of an ecosystem can be trusted now.
+pub(crate) type Trusted<'a> = &'a dyn Fn(&str) -> Trust;
 
 impl Verdict {
     /// Nothing is known.
@@ -70,14 +77,20 @@ impl ImageScanner {
     }
 
     /// Blocks while the image is read for the first time.
-    pub(crate) fn verdict(&self, digest: &ImageDigest, database: &Database) -> Arc<Verdict> {
+    pub(crate) fn verdict(
+        &self,
+        digest: &ImageDigest,
+        database: &Database,
+        trusted: Trusted<'_>,
+    ) -> Arc<Verdict> {
         if let Some(known) = self.memory.lock().verdicts.get(digest)
             && known.database == database.revision()
+            && known.trust.as_ref().is_none_or(|trust| *trust == trusted(&known.ecosystem))
         {
             return known.clone();
         }
         let verdict = match self.read(digest) {
-            Ok(Some(read)) => Arc::new(judge(&read, database)),
+            Ok(Some(read)) => Arc::new(judge(&read, database, trusted)),
             Ok(None) => {
                 return Arc::new(Verdict::unreadable("the image is not in this machine's content store"));
             }
@@ -146,9 +159,12 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn judge(read: &Read, database: &Database) -> Verdict {
+fn judge(read: &Read, database: &Database, trusted: Trusted<'_>) -> Verdict {
     let catalogue = &read.catalogue;
-    let (state, reasons) = trust(catalogue, database);
+    let ecosystem =
+        catalogue.distribution.as_ref().map(konzert_packages::Distribution::ecosystem).unwrap_or_default();
+    let trust = (!ecosystem.is_empty()).then(|| trusted(&ecosystem));
+    let (state, reasons) = judge_state(catalogue, database, &ecosystem, trust.as_ref());
     let found = findings(database, catalogue);
     Verdict {
         distribution: catalogue.distribution.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -157,10 +173,17 @@ fn judge(read: &Read, database: &Database) -> Verdict {
         reasons,
         findings: found.into_iter().map(|finding| reference(finding, read.base_layers)).collect(),
         database: database.revision().to_owned(),
+        ecosystem,
+        trust,
     }
 }
 
-fn trust(catalogue: &Catalogue, database: &Database) -> (ReportState, Vec<String>) {
+fn judge_state(
+    catalogue: &Catalogue,
+    database: &Database,
+    ecosystem: &str,
+    trust: Option<&Trust>,
+) -> (ReportState, Vec<String>) {
     let unknown = |reason: String| (ReportState::Unknown, vec![reason]);
     if catalogue.packages.is_empty() {
         return match catalogue.warnings.first() {
@@ -171,13 +194,15 @@ fn trust(catalogue: &Catalogue, database: &Database) -> (ReportState, Vec<String
     if database.is_empty() {
         return unknown("no advisories were imported".to_owned());
     }
-    let ecosystem =
-        catalogue.distribution.as_ref().map(konzert_packages::Distribution::ecosystem).unwrap_or_default();
-    if ecosystem.is_empty() {
-        return unknown("the distribution is not known".to_owned());
-    }
-    if database.covers(&ecosystem).is_none() {
-        return unknown(format!("no advisory source covers {ecosystem}"));
+    match trust {
+        None => return unknown("the distribution is not known".to_owned()),
+        Some(Trust::NotCovered) => return unknown(format!("no advisory source covers {ecosystem}")),
+        Some(Trust::Stale { location, as_of }) => {
+            return unknown(format!(
+                "the advisories for {ecosystem} are too old: {location} speaks as of {as_of}"
+            ));
+        }
+        Some(Trust::Fresh) => {}
     }
     if !catalogue.complete {
         return (ReportState::Partial, catalogue.warnings.clone());

@@ -196,13 +196,15 @@ impl Scanner {
     ) -> Result<HashMap<String, Arc<Verdict>>, FleetError> {
         let database = self.advisories.database()?;
         let (images, digests) = (self.images.clone(), digests.clone());
+        let advisories = self.advisories.clone();
         let work = move || {
+            let trusted = |ecosystem: &str| advisories.trust(&database, ecosystem);
             let judge = |digest: &String| {
                 let Some(images) = &images else {
                     return Arc::new(Verdict::unreadable("no content store on this machine"));
                 };
                 match parse_digest(digest) {
-                    Ok(parsed) => images.verdict(&parsed, &database),
+                    Ok(parsed) => images.verdict(&parsed, &database, &trusted),
                     Err(_not_a_digest) => {
                         Arc::new(Verdict::unreadable("the runtime does not tell the image's digest"))
                     }

@@ -1,6 +1,8 @@
 //! `konzert db`: the advisory database, offline first.
 
-use konzert_fleet::{AdvisoryStore, FleetError};
+use std::path::Path;
+
+use konzert_fleet::{AdvisoryStore, DatabaseStatus, FleetError, ImportReport, feed_addresses};
 
 use crate::cli::{Db, Global};
 use crate::config::{Create, Places};
@@ -11,36 +13,96 @@ pub(crate) async fn run(global: &Global, command: Db, printer: &Printer) -> Outc
     let places = Places::of(&global.data_dir, Create::Yes)?;
     let store = AdvisoryStore::open(&places.advisories())?;
     match command {
-        Db::Import { paths } => {
-            for path in paths {
-                let (store, mut progress) = (store.clone(), printer.progress("importing advisories"));
-                let work = move || store.import(&path, &mut |read| progress.update(&format!("{read} read")));
-                let report = tokio::task::spawn_blocking(work).await?.map_err(fleet_failure)?;
-                printer.result(&report, |r| {
-                    format!(
-                        "{}: {} advisories read, {} new or changed, {} in all",
-                        r.source, r.read, r.changed, r.total
-                    )
-                })?;
+        Db::Import { sources } => {
+            for source in sources {
+                for report in import(&store, &source, printer).await? {
+                    printer.result(&report, imported)?;
+                }
+            }
+        }
+        Db::Update => {
+            let addresses = store.addresses().map_err(fleet_failure)?;
+            if addresses.is_empty() {
+                return Err(Failure::usage(
+                    "nothing was imported from an address yet",
+                    "name one once: `konzert db import osv:Debian`",
+                ));
+            }
+            for address in addresses {
+                printer.result(&fetch(&store, &address, printer).await?, imported)?;
             }
         }
         Db::Status => {
             let status = store.status().map_err(fleet_failure)?;
-            printer.result(&status, |s| {
-                if s.advisories == 0 {
-                    return "no advisories: every scan says `unknown` until `konzert db import` was run"
-                        .to_owned();
-                }
-                let rows: Vec<Vec<String>> = s
-                    .ecosystems
-                    .iter()
-                    .map(|e| vec![e.name.clone(), e.advisories.to_string(), e.newest.clone()])
-                    .collect();
-                columns(&["ECOSYSTEM", "ADVISORIES", "NEWEST CHANGE"], &rows)
-            })?;
+            printer.result(&status, status_table)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// A file wins over a feed of the same name.
+async fn import(
+    store: &AdvisoryStore,
+    source: &str,
+    printer: &Printer,
+) -> Result<Vec<ImportReport>, Failure> {
+    let address = source.starts_with("https://") || source.starts_with("http://");
+    let path = Path::new(source).to_owned();
+    let addresses = if address { Some(vec![source.to_owned()]) } else { feed_addresses(source) };
+    if let Some(addresses) = addresses.filter(|_| address || !path.exists()) {
+        let mut reports = Vec::new();
+        for address in addresses {
+            reports.push(fetch(store, &address, printer).await?);
+        }
+        return Ok(reports);
+    }
+    let (store, mut progress) = (store.clone(), printer.progress("importing advisories"));
+    let work = move || store.import(&path, &mut |read| progress.update(&format!("{read} read")));
+    Ok(vec![tokio::task::spawn_blocking(work).await?.map_err(fleet_failure)?])
+}
+
+async fn fetch(store: &AdvisoryStore, address: &str, printer: &Printer) -> Result<ImportReport, Failure> {
+    let mut progress = printer.progress(&format!("fetching {address}"));
+    store.import_url(address, move |detail| progress.update(&detail)).await.map_err(fleet_failure)
+}
+
+fn imported(report: &ImportReport) -> String {
+    if report.not_modified {
+        return format!("{}: nothing new, {} in all", report.source, report.total);
+    }
+    format!(
+        "{}: {} advisories read, {} new or changed, {} in all",
+        report.source, report.read, report.changed, report.total
+    )
+}
+
+fn status_table(status: &DatabaseStatus) -> String {
+    if status.advisories == 0 && status.sources.is_empty() {
+        return "no advisories: every scan says `unknown` until `konzert db import` was run".to_owned();
+    }
+    let word = |stale: bool| if stale { "stale" } else { "current" }.to_owned();
+    let rows: Vec<Vec<String>> = status
+        .ecosystems
+        .iter()
+        .map(|e| vec![e.name.clone(), e.advisories.to_string(), e.newest.clone(), word(e.stale)])
+        .collect();
+    let mut text = columns(&["ECOSYSTEM", "ADVISORIES", "NEWEST CHANGE", "STATE"], &rows);
+    let rows: Vec<Vec<String>> = status
+        .sources
+        .iter()
+        .map(|s| {
+            let age = format!("{} h", s.age_hours);
+            vec![s.source.location.clone(), s.source.records.to_string(), age, word(s.stale)]
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&columns(&["SOURCE", "RECORDS", "AGE", "STATE"], &rows));
+    if status.sources.iter().any(|s| s.stale) {
+        text.push_str(
+            "next: `konzert db update` asks the publishers again; scans of what is stale say `unknown`\n",
+        );
+    }
+    text
 }
 
 /// A fleet error with its own hint and exit code.
