@@ -11,11 +11,7 @@ const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/matrix/chart");
 pub(crate) const ROWS: &[Row] = &[
     ("lint, template", |h| {
         has(&h.ok(&format!("lint {CHART}")), &["0 chart(s) failed"]);
-        has(&h.ok(&format!("template a {CHART} --validate")), &["kind: Score"]);
-    }),
-    ("install --dry-run=server", |h| {
-        has(&h.ok(&format!("install a {CHART} --create-namespace --dry-run=server")), &["kind: Deployment"]);
-        has(&h.ok("list -A -q"), &[]);
+        has(&h.ok(&format!("template a {CHART}")), &["kind: Score"]);
     }),
     ("install with definitions and hooks", |h| {
         let said = h.ok(&format!("install a {CHART} --create-namespace --wait --timeout 90s"));
@@ -23,7 +19,13 @@ pub(crate) const ROWS: &[Row] = &[
         lives(h, "andante", 1);
     }),
     ("install of what is installed", |h| {
-        has(&h.fails(&format!("install a {CHART}")), &["cannot re-use a name that is still in use"]);
+        has(&h.fails(&format!("install a {CHART}")), &["name that is still in use"]);
+    }),
+    ("template --validate, upgrade --dry-run=server", |h| {
+        has(&h.ok(&format!("template other {CHART} --validate")), &["kind: Score"]);
+        let said = h.ok(&format!("upgrade a {CHART} --set tempo=presto --dry-run=server"));
+        has(&said, &["kind: Deployment", "tempo: presto"]);
+        lives(h, "andante", 1);
     }),
     ("status", |h| has(&h.ok("status a"), &["STATUS: deployed", "REVISION: 1"])),
     ("list", |h| {

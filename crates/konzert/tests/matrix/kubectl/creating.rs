@@ -86,7 +86,8 @@ pub(super) const ROWS: &[Row] = &[
         k.ok("create poddisruptionbudget keep --selector=app=solo --min-available=1");
         has(&k.ok("get pdb keep"), &["MIN AVAILABLE", "keep", "1"]);
         k.ok("create quota purse --hard=configmaps=100,services=50");
-        has(&k.ok("describe quota purse"), &["configmaps", "100"]);
+        assert_eq!(k.ok("get quota purse -o jsonpath={.spec.hard.configmaps}"), "100");
+        has(&k.ok("describe quota purse"), &["Resource", "Used", "Hard"]);
     }),
     ("create priorityclass", |k| {
         let class = k.own("soloist");
@@ -241,7 +242,8 @@ spec:
     has(&k.fails(&format!("apply -f {file}")), &["too fast"]);
     let file = k.file("etude.yaml", object("{key: D, sped: 40}"));
     has(&k.fails(&format!("apply -f {file}")), &["unknown field \"spec.sped\""]);
-    has(&k.ok(&format!("explain {lower} --recursive")), &["What is practised", "key", "speed"]);
+    has(&k.ok(&format!("explain {lower} --recursive")), &["spec", "key", "speed"]);
+    has(&k.ok(&format!("explain {lower}.spec")), &["What is practised", "The key it is in"]);
     has(&k.ok(&format!("explain {lower}.spec.key")), &["The key it is in"]);
     k.ok(&format!("delete {lower} one"));
     k.ok(&format!("delete crd {lower}s.matrix.konzert.dev"));

@@ -119,10 +119,16 @@ pub(super) const ROWS: &[Row] = &[
         has(&k.ok("auth whoami --as=someone --as-group=choir"), &["someone", "choir"]);
     }),
     ("auth reconcile", |k| {
-        let file = k.file(
-            "role.yaml",
-            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: reconciled}\nrules:\n- {apiGroups: [\"\"], resources: [pods], verbs: [get]}\n",
+        let manifest = format!(
+            "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: reconciled, namespace: {}}}
+rules:
+- {{apiGroups: [\"\"], resources: [pods], verbs: [get]}}
+",
+            k.namespace
         );
+        let file = k.file("role.yaml", manifest);
         has(
             &k.ok(&format!("auth reconcile -f {file}")),
             &["role.rbac.authorization.k8s.io/reconciled reconciled"],
