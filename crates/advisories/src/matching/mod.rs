@@ -188,8 +188,8 @@ fn match_package(
             }
             let asked = Asked { ecosystem: name, order, package, options };
             let Some(verdict) = asked.verdict(&view) else { continue };
-            match hits.iter_mut().find(|hit| hit.record == record) {
-                // A record may name a package twice, for two ranges.
+            match hits.last_mut().filter(|hit| hit.record == record) {
+                // A record may name a package twice, for two ranges; the entries of a key stand in the order of records.
                 Some(hit) => hit.verdict = hit.verdict.or(verdict, order),
                 None => hits.push(Hit { record, group, order, verdict }),
             }
@@ -209,9 +209,12 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// `None` when the entry does not speak of this package in this version.
     fn verdict<'v>(&self, view: &AffectedView<'v>) -> Option<Verdict<'v>> {
-        if !self.arch_matches(view) || !self.module_matches(view) {
-            return None;
-        }
+        // Most entries are about older versions: the comparison goes first, because it decides most often.
+        let verdict = self.place(view)?;
+        (self.arch_matches(view) && self.module_matches(view)).then_some(verdict)
+    }
+
+    fn place<'v>(&self, view: &AffectedView<'v>) -> Option<Verdict<'v>> {
         let says = |state, fixed| Some(Verdict { state, fixed, severity: view.severity });
         if view.state == State::NotAffected {
             return says(FindingState::NotAffected, None);
