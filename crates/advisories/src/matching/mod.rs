@@ -11,11 +11,13 @@ mod finding;
 mod merge;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use konzert_packages::{Catalogue, Package, PackageClass, PackageKind};
 
 use crate::codec::AffectedView;
+use crate::database::Key;
 use crate::ecosystem::{self, Order};
 use crate::range::{Placed, locate, next_fixed};
 use crate::{Database, State};
@@ -179,7 +181,11 @@ fn match_package(
         let order = ecosystem::order(name);
         let key = name_in(name, package);
         let pro = name.starts_with("Ubuntu:Pro:");
-        for (record, view) in database.entries(name, &key) {
+        let Some(key) = database.key(name, &key) else { continue };
+        if !pro && options.missing_epoch == MissingEpoch::Zero && is_above(&key, order, name, package) {
+            continue;
+        }
+        for (record, view) in database.about(key) {
             let group = database.group(record);
             if pro {
                 pro_groups.push(group);
@@ -196,6 +202,14 @@ fn match_package(
         }
     }
     merge::findings(database, package, hits)
+}
+
+/// Whether every advisory about the package is about older versions.
+fn is_above(key: &Key<'_>, order: Order, ecosystem: &str, package: &Package) -> bool {
+    let source = by_source(ecosystem, package);
+    let version = if source { &package.source_version } else { &package.version };
+    let place = |ceiling| ecosystem::compare(order, version, ceiling);
+    key.ceiling.and_then(place).is_some_and(|place| place != Ordering::Less)
 }
 
 /// One package in one ecosystem.
@@ -234,8 +248,7 @@ impl Asked<'_> {
         }
         if view.versions().any(|listed| listed == version) {
             let fixes = view.ranges().filter_map(|range| next_fixed(self.order, &version, range));
-            let fixed = fixes
-                .min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(std::cmp::Ordering::Equal));
+            let fixed = fixes.min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(Ordering::Equal));
             return says(state, fixed);
         }
         if unplaced { says(FindingState::Unknown, None) } else { None }
