@@ -160,9 +160,16 @@ impl<'a> Cursor<'a> {
         (0..count).map(|_| self.text().map(str::to_owned)).collect()
     }
 
+    /// Does not look whether it is text: whoever reads it will.
+    fn skip_text(&mut self) -> Option<()> {
+        let length = self.count()?;
+        self.rest = self.rest.get(length..)?;
+        Some(())
+    }
+
     fn skip_list(&mut self) -> Option<()> {
         for _ in 0..self.count()? {
-            self.text()?;
+            self.skip_text()?;
         }
         Some(())
     }
@@ -223,8 +230,8 @@ impl<'a> Head<'a> {
         for _ in 0..3 {
             at.skip_list()?;
         }
-        at.text()?;
-        at.text()?;
+        at.skip_text()?;
+        at.skip_text()?;
         at.skip_list()?;
         let ecosystems: Vec<&str> = {
             let count = at.count()?;
@@ -282,7 +289,7 @@ impl<'a> AffectedView<'a> {
         for _ in 0..at.count()? {
             for _ in 0..at.count()? {
                 Edge::from_code(at.byte()?)?;
-                at.text()?;
+                at.skip_text()?;
             }
         }
         let versions = *at;
@@ -307,7 +314,7 @@ impl<'a> AffectedView<'a> {
             let events = Events { at, left };
             for _ in 0..left {
                 at.byte()?;
-                at.text()?;
+                at.skip_text()?;
             }
             Some(events)
         })
@@ -315,7 +322,8 @@ impl<'a> AffectedView<'a> {
 
     /// Whether it names versions at all.
     pub(crate) fn is_bare(&self) -> bool {
-        self.ranges().next().is_none() && self.versions().next().is_none()
+        let (mut ranges, mut versions) = (self.ranges, self.versions);
+        ranges.count() == Some(0) && versions.count() == Some(0)
     }
 }
 

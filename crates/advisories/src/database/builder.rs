@@ -2,16 +2,19 @@
 //!
 //! Advisories are encoded as they come, so that an import holds bytes and not objects.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use super::groups::{Groups, same_as};
 use super::{Database, Source, layout};
-use crate::Advisory;
-use crate::codec::{self, Head};
+use crate::codec::{self, AffectedView, Head};
+use crate::ecosystem::{self, Order};
+use crate::model::Edge;
 use crate::priority::{self, CveKey, Epss, KnownExploited, Priority};
 use crate::sources::{FileFacts, Item};
+use crate::{Advisory, State};
 
 /// What became of an advisory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +185,7 @@ impl<'a> Builder<'a> {
             put(&mut group_rows, &[group, record]);
         }
         let mut strings = Strings::default();
-        let (keys, entries, ecosystems) = index.key_sections(&mut strings);
+        let (keys, entries, ecosystems) = index.key_sections(&records, &mut strings);
         let ids = index.id_section(&mut strings);
         let priorities = priorities(&self.exploited, &self.likely);
         let metadata = serde_json::to_vec(sources).expect("sources have string keys only");
@@ -211,6 +214,36 @@ fn put(out: &mut Vec<u8>, fields: &[u32]) {
     for field in fields {
         out.extend_from_slice(&field.to_le_bytes());
     }
+}
+
+/// The version from which on none of these entries applies; `None` unless each range ends with a fix and every version in them has a
+/// place in the order.
+fn ceiling<'a>(order: Order, views: impl Iterator<Item = Option<AffectedView<'a>>>) -> Option<&'a str> {
+    let mut top: Option<&str> = None;
+    for view in views {
+        let view = view?;
+        if view.state == State::NotAffected || view.is_bare() || view.versions().next().is_some() {
+            return None;
+        }
+        for range in view.ranges() {
+            if range.clone().last().is_none_or(|(edge, _)| edge != Edge::Fixed) {
+                return None;
+            }
+            for (edge, version) in range {
+                if edge == Edge::Introduced && version == "0" {
+                    continue;
+                }
+                let higher = match top {
+                    Some(top) => ecosystem::compare(order, version, top)? == Ordering::Greater,
+                    None => ecosystem::compare(order, version, version).is_some(),
+                };
+                if higher {
+                    top = Some(version);
+                }
+            }
+        }
+    }
+    top
 }
 
 /// Each text once.
@@ -284,7 +317,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn key_sections(&self, strings: &mut Strings) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    fn key_sections(&self, records: &[&[u8]], strings: &mut Strings) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
         let (mut keys, mut entries, mut ecosystems) = (Vec::new(), Vec::new(), Vec::new());
         let mut numbers = HashMap::new();
         for (number, (name, (advisories, newest))) in self.ecosystems.iter().enumerate() {
@@ -294,9 +327,14 @@ impl<'a> Index<'a> {
             ecosystems.extend_from_slice(&newest.as_microsecond().to_le_bytes());
         }
         let mut first = 0;
-        for ((ecosystem, package), places) in &self.keys {
+        for ((ecosystem_name, package), places) in &self.keys {
             let (offset, length) = strings.place(package);
-            put(&mut keys, &[numbers[ecosystem], offset, length, first, narrow(places.len())]);
+            let order = ecosystem::order(ecosystem_name);
+            let views =
+                places.iter().map(|(at, place)| AffectedView::at(records[*at as usize], *place as usize));
+            let ceiling = ceiling(order, views).map_or((0, 0), |version| strings.place(version));
+            let number = numbers[ecosystem_name];
+            put(&mut keys, &[number, offset, length, first, narrow(places.len()), ceiling.0, ceiling.1]);
             first += narrow(places.len());
             for (record, place) in places {
                 put(&mut entries, &[*record, *place]);

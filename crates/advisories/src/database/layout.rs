@@ -20,7 +20,7 @@ pub(super) enum Section {
     Records,
     /// offset u64, length u32, group u32.
     Table,
-    /// ecosystem u32, name offset u32, name length u32, first entry u32, entries u32.
+    /// ecosystem u32, name offset u32, name length u32, first entry u32, entries u32, ceiling offset u32, ceiling length u32.
     Keys,
     /// record u32, place of the affected entry in it u32.
     Entries,
@@ -56,7 +56,8 @@ impl Section {
         match self {
             Self::Records | Self::Strings | Self::Metadata => 1,
             Self::Table => 16,
-            Self::Keys | Self::Ecosystems => 20,
+            Self::Keys => 28,
+            Self::Ecosystems => 20,
             Self::Entries | Self::Groups => 8,
             Self::Ids => 12,
             Self::Priorities => priority::ROW,

@@ -11,9 +11,11 @@
 //! 3. Records stand in the order of (id, feed), and a record that did not change has the same bytes in the next file.
 //! 4. Keys stand in the order of (ecosystem, package), ids in that of their lower-case form, priorities in that of the CVE: lookups
 //!    are binary searches and touch few pages of a mapped file.
-//! 5. A reader believes no offset: whatever the bytes are, it does not panic and does not read outside of them.
+//! 5. The ceiling of a key, when it has one, is a version from which on no entry of the key applies: a package that is kept well
+//!    costs one comparison, however many advisories its past has.
+//! 6. A reader believes no offset: whatever the bytes are, it does not panic and does not read outside of them.
 //!
-//! 1 and 2: [`verify`], [`builder`]; 3 and 4: [`builder`]; 5: [`layout`]. Does no I/O: see `fleet` for the file.
+//! 1 and 2: [`verify`], [`builder`]; 3 to 5: [`builder`]; 6: [`layout`]. Does no I/O: see `fleet` for the file.
 
 mod builder;
 mod groups;
@@ -86,6 +88,15 @@ pub struct Database {
     revision: String,
     coverage: BTreeMap<String, Coverage>,
     sources: Vec<Source>,
+}
+
+/// The entries of one package in one ecosystem.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Key<'a> {
+    first: usize,
+    entries: usize,
+    /// From this version on no entry applies.
+    pub(crate) ceiling: Option<&'a str>,
 }
 
 /// Checks the digests of a whole file without holding it.
@@ -263,15 +274,21 @@ impl Database {
         ecosystem: &str,
         package: &str,
     ) -> impl Iterator<Item = (usize, AffectedView<'_>)> + '_ {
-        let (first, count) = self.key(ecosystem, package).unwrap_or((0, 0));
-        (first..first + count).filter_map(|index| {
+        self.about(self.key(ecosystem, package).unwrap_or_default())
+    }
+
+    /// What [`Self::entries`] says, for a key that was looked up.
+    pub(crate) fn about<'a>(&'a self, key: Key<'a>) -> impl Iterator<Item = (usize, AffectedView<'a>)> + 'a {
+        let end = key.first.saturating_add(key.entries).min(self.rows(Section::Entries));
+        (key.first..end).filter_map(|index| {
             let row = self.row(Section::Entries, index);
             let (record, place) = (u32_at(row, 0) as usize, u32_at(row, 4) as usize);
             Some((record, AffectedView::at(self.record(record), place)?))
         })
     }
 
-    fn key(&self, ecosystem: &str, package: &str) -> Option<(usize, usize)> {
+    /// Where the entries of a package are.
+    pub(crate) fn key(&self, ecosystem: &str, package: &str) -> Option<Key<'_>> {
         let number = self.ecosystem_number(ecosystem)?;
         let compare = |index: usize| {
             let row = self.row(Section::Keys, index);
@@ -280,7 +297,11 @@ impl Database {
         let at = partition(self.rows(Section::Keys), |i| compare(i) == Ordering::Less);
         let found = at < self.rows(Section::Keys) && compare(at) == Ordering::Equal;
         let row = self.row(Section::Keys, at);
-        found.then(|| (u32_at(row, 12) as usize, u32_at(row, 16) as usize))
+        found.then(|| Key {
+            first: u32_at(row, 12) as usize,
+            entries: u32_at(row, 16) as usize,
+            ceiling: Some(self.string(row, 20)).filter(|ceiling| !ceiling.is_empty()),
+        })
     }
 
     fn ecosystem_number(&self, ecosystem: &str) -> Option<u32> {

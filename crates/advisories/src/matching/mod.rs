@@ -11,11 +11,13 @@ mod finding;
 mod merge;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use konzert_packages::{Catalogue, Package, PackageClass, PackageKind};
 
 use crate::codec::AffectedView;
+use crate::database::Key;
 use crate::ecosystem::{self, Order};
 use crate::range::{Placed, locate, next_fixed};
 use crate::{Database, State};
@@ -179,7 +181,11 @@ fn match_package(
         let order = ecosystem::order(name);
         let key = name_in(name, package);
         let pro = name.starts_with("Ubuntu:Pro:");
-        for (record, view) in database.entries(name, &key) {
+        let Some(key) = database.key(name, &key) else { continue };
+        if !pro && options.missing_epoch == MissingEpoch::Zero && is_above(&key, order, name, package) {
+            continue;
+        }
+        for (record, view) in database.about(key) {
             let group = database.group(record);
             if pro {
                 pro_groups.push(group);
@@ -188,14 +194,22 @@ fn match_package(
             }
             let asked = Asked { ecosystem: name, order, package, options };
             let Some(verdict) = asked.verdict(&view) else { continue };
-            match hits.iter_mut().find(|hit| hit.record == record) {
-                // A record may name a package twice, for two ranges.
+            match hits.last_mut().filter(|hit| hit.record == record) {
+                // A record may name a package twice, for two ranges; the entries of a key stand in the order of records.
                 Some(hit) => hit.verdict = hit.verdict.or(verdict, order),
                 None => hits.push(Hit { record, group, order, verdict }),
             }
         }
     }
     merge::findings(database, package, hits)
+}
+
+/// Whether every advisory about the package is about older versions.
+fn is_above(key: &Key<'_>, order: Order, ecosystem: &str, package: &Package) -> bool {
+    let source = by_source(ecosystem, package);
+    let version = if source { &package.source_version } else { &package.version };
+    let place = |ceiling| ecosystem::compare(order, version, ceiling);
+    key.ceiling.and_then(place).is_some_and(|place| place != Ordering::Less)
 }
 
 /// One package in one ecosystem.
@@ -209,9 +223,12 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// `None` when the entry does not speak of this package in this version.
     fn verdict<'v>(&self, view: &AffectedView<'v>) -> Option<Verdict<'v>> {
-        if !self.arch_matches(view) || !self.module_matches(view) {
-            return None;
-        }
+        // Most entries are about older versions: the comparison goes first, because it decides most often.
+        let verdict = self.place(view)?;
+        (self.arch_matches(view) && self.module_matches(view)).then_some(verdict)
+    }
+
+    fn place<'v>(&self, view: &AffectedView<'v>) -> Option<Verdict<'v>> {
         let says = |state, fixed| Some(Verdict { state, fixed, severity: view.severity });
         if view.state == State::NotAffected {
             return says(FindingState::NotAffected, None);
@@ -231,8 +248,7 @@ impl Asked<'_> {
         }
         if view.versions().any(|listed| listed == version) {
             let fixes = view.ranges().filter_map(|range| next_fixed(self.order, &version, range));
-            let fixed = fixes
-                .min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(std::cmp::Ordering::Equal));
+            let fixed = fixes.min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(Ordering::Equal));
             return says(state, fixed);
         }
         if unplaced { says(FindingState::Unknown, None) } else { None }

@@ -200,11 +200,24 @@ fn figures() {
     eprintln!("{} records: parse {parsed:?}, build {built:?}, {} bytes", old.len(), old.bytes().len());
     let names: Vec<&Affected> =
         all.iter().flat_map(|a| &a.affected).filter(|a| a.ecosystem == "AlmaLinux:9").collect();
+    let mut highest: BTreeMap<String, String> = BTreeMap::new();
+    for affected in &names {
+        let fixed = affected.ranges[0].last().unwrap().version().to_owned();
+        let top = highest.entry(affected.package.clone()).or_insert_with(|| fixed.clone());
+        let order = ecosystem::order("AlmaLinux:9");
+        if ecosystem::compare(order, &fixed, top) == Some(std::cmp::Ordering::Greater) {
+            *top = fixed;
+        }
+    }
     let image = |number: usize| {
         let chosen = (0..400).map(|at| names[(number * 7919 + at * 61) % names.len()]);
-        // As old as one of its advisories: half of the others apply.
-        let version = |a: &Affected| a.ranges[0].last().unwrap().version().to_owned();
-        let packages = chosen.map(|a| package(PackageKind::Rpm, "AlmaLinux:9", &a.package, &version(a)));
+        // An image that is kept well: one package in twenty lags behind.
+        let version = |(at, a): (usize, &Affected)| {
+            let own = || a.ranges[0].last().unwrap().version().to_owned();
+            let version = if at % 20 == 0 { own() } else { highest[&a.package].clone() };
+            package(PackageKind::Rpm, "AlmaLinux:9", &a.package, &version)
+        };
+        let packages = chosen.enumerate().map(version);
         catalogue(packages.collect())
     };
     let images: Vec<_> = (0..1000).map(image).collect();
