@@ -128,11 +128,23 @@ fn apply_operations(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
                 return Err(PatchError::CopiesTooMuch);
             }
         }
+        if tests_for_absence(operation, &patched) {
+            continue;
+        }
         if let Err(error) = json_patch::patch(&mut patched, std::slice::from_ref(operation)) {
             return Err(PatchError::Operation(explain(operation, &error.kind)));
         }
     }
     if too_deep(&patched) { Err(PatchError::TooDeep) } else { Ok(patched) }
+}
+
+/// To Kubernetes a member that is not there is null: clients test for it before they add the first finalizer. RFC 6902 does
+/// not say so.
+fn tests_for_absence(operation: &PatchOperation, object: &Value) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let there =
+        |path: Option<&json_patch::jsonptr::Pointer>| path.is_some_and(|path| path.resolve(object).is_ok());
+    test.value.is_null() && !there(Some(&test.path)) && there(test.path.parent())
 }
 
 fn explain(operation: &PatchOperation, error: &PatchErrorKind) -> String {

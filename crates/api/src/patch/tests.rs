@@ -448,3 +448,17 @@ proptest! {
         prop_assert_eq!(&merge_patch(&once, &patch), &once);
     }
 }
+
+#[test]
+fn a_member_that_is_not_there_is_null_to_a_test() {
+    let object = json!({ "metadata": { "name": "a" } });
+    let patch = json!([
+        { "op": "test", "path": "/metadata/finalizers", "value": null },
+        { "op": "add", "path": "/metadata/finalizers", "value": ["x/y"] },
+    ]);
+    let patched = json!({ "metadata": { "name": "a", "finalizers": ["x/y"] } });
+    assert_eq!(json_patch(&object, &patch).unwrap(), patched);
+    assert_eq!(json_patch(&patched, &patch).unwrap_err().code, 422, "somebody was faster");
+    let nowhere = json!([{ "op": "test", "path": "/nothing/here", "value": null }]);
+    assert_eq!(json_patch(&object, &nowhere).unwrap_err().code, 422);
+}
