@@ -153,6 +153,9 @@ where
         let create = Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path, None) };
         authorize(&app.registry, &user, &Asked::Resource(create)).err()
     });
+    if app.registry.served().catalogue.by_resource(&path.group, &path.version, &path.resource).is_none() {
+        app.registry.definitions_settled().await;
+    }
     let mut operation =
         Operation::new(app, path, verb, query, &parts.headers, (user.clone(), end_of_streams))?;
     operation.create_denied = create_denied.flatten();

@@ -38,6 +38,9 @@ const CHECKS: &[(&str, Check)] = &[
 
 /// The answer for a path without trailing slash.
 pub(crate) async fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
+    if path.starts_with("/api") || path.starts_with("/openapi/") {
+        app.registry.definitions_settled().await;
+    }
     match path {
         "/" => Ok(respond::value(StatusCode::OK, &root(app))?),
         "/version" => Ok(respond::value(StatusCode::OK, &version())?),

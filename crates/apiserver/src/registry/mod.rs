@@ -111,6 +111,18 @@ impl Registry {
         }
     }
 
+    /// Waits until the definitions that are stored now are served: whoever has heard of one finds it in discovery.
+    pub(crate) async fn definitions_settled(&self) {
+        let prefix = self.served().definitions_place().prefix();
+        let stored = self.store.list(&prefix, konzert_store::Page::default()).map(|list| list.entries);
+        let newest = stored.unwrap_or_default().iter().map(|entry| entry.modified).max();
+        if let Some(newest) = newest
+            && newest > *self.served_revision.borrow()
+        {
+            self.served_at_least(newest).await;
+        }
+    }
+
     pub(crate) fn set_streams(&self, streams: Arc<dyn PodStreams>) {
         *self.streams.write() = Some(streams);
     }
