@@ -155,7 +155,7 @@ async fn a_definition_is_published_at_once_and_taken_back() {
     let document = server.get(url).await.expect(200);
     let schema = &document["components"]["schemas"]["dev.test.v1.Car"];
     assert_eq!(schema["description"], "what drives");
-    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": ".spec.color" }]));
+    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": "spec.color" }]));
     let spec = &schema["properties"]["spec"]["properties"];
     assert_eq!(spec["wheels"]["x-kubernetes-list-type"], "set");
     let patch = &document["paths"]["/apis/test.dev/v1/namespaces/{namespace}/cars/{name}"]["patch"];
