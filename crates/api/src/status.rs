@@ -198,11 +198,7 @@ impl ApiError {
     pub fn unprocessable() -> Self {
         Self {
             details: Some(json!({})),
-            ..Self::plain(
-                422,
-                "Invalid",
-                "the server rejected our request due to an error in our request",
-            )
+            ..Self::plain(422, "Invalid", "the server rejected our request due to an error in our request")
         }
     }
 

@@ -282,7 +282,8 @@ fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
         resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let mut list = json!({ "kind": "APIResourceList", "groupVersion": group_version, "resources": resources });
+    let mut list =
+        json!({ "kind": "APIResourceList", "groupVersion": group_version, "resources": resources });
     // The list of the first group is older than the member.
     if !group.is_empty() {
         list["apiVersion"] = json!("v1");

@@ -247,8 +247,7 @@ fn health(app: &App, root: &str, parts: &Parts) -> Result<Answer, Failure> {
 }
 
 fn one_check(app: &App, name: &str) -> Result<Answer, Failure> {
-    let (_, check) =
-        CHECKS.iter().find(|(known, _)| *known == name).ok_or_else(ApiError::no_such_page)?;
+    let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).ok_or_else(ApiError::no_such_page)?;
     match check(app) {
         Ok(()) => Ok(respond::text(StatusCode::OK, "ok")),
         Err(why) => {

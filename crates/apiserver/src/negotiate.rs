@@ -124,7 +124,8 @@ pub(crate) fn routed(headers: &HeaderMap, streams: bool) -> Result<(), ApiError>
     if names_offered(headers) {
         return Ok(());
     }
-    let offered = if streams { [OFFERED, &["application/json;stream=watch"]].concat() } else { OFFERED.to_vec() };
+    let offered =
+        if streams { [OFFERED, &["application/json;stream=watch"]].concat() } else { OFFERED.to_vec() };
     Err(ApiError::no_such_representation(&offered))
 }
 

@@ -146,7 +146,10 @@ fn adding(operation: &PatchOperation, doc: &Value) -> PatchOperation {
         && let Some((parent, _)) = replace.path.split_back()
         && parent.resolve(doc).is_ok_and(Value::is_object)
     {
-        return PatchOperation::Add(AddOperation { path: replace.path.clone(), value: replace.value.clone() });
+        return PatchOperation::Add(AddOperation {
+            path: replace.path.clone(),
+            value: replace.value.clone(),
+        });
     }
     operation.clone()
 }

@@ -234,7 +234,7 @@ mod tests {
             ("", "unexpected end of JSON input"),
             ("{", "unexpected end of JSON input"),
             ("[1,", "unexpected end of JSON input"),
-            ("no", "unexpected end of JSON input"),
+            ("nu", "unexpected end of JSON input"),
             ("{not json", "invalid character 'n' looking for beginning of object key string"),
             ("{'a':1}", r"invalid character '\'' looking for beginning of object key string"),
             ("{\"a\" 1}", "invalid character '1' after object key"),

@@ -410,7 +410,8 @@ impl Parser {
                     values.insert(String::new());
                 }
                 other => {
-                    let wanted = if values.is_empty() { "',', ')' or identifier" } else { "',', or identifier" };
+                    let wanted =
+                        if values.is_empty() { "',', ')' or identifier" } else { "',', or identifier" };
                     return Err(format!("found '{}', expected: {wanted}", Self::found(other)));
                 }
             }

@@ -8,12 +8,15 @@ const SHOWN_BYTES: usize = 30;
 /// How Kubernetes names the table of its kinds.
 const SCHEME: &str = "in scheme \"pkg/runtime/scheme.go:111\"";
 /// How Kubernetes names the part of a document that says what it is.
-const HEADER: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+const HEADER: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
 /// A body that cannot be read as a `kind` at all.
 pub(crate) fn unrecognized(kind: &str, why: &str, body: &[u8]) -> ApiError {
     let shown = summary(body);
-    ApiError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({shown})"))
+    ApiError::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+    ))
 }
 
 /// What no reader may be told about itself: the start of the body, as text if it looks like JSON.
@@ -37,13 +40,18 @@ pub(crate) fn header(value: Value) -> Result<Value, String> {
         Value::Null => return Ok(Value::Object(Map::new())),
         Value::Object(map) => map,
         other => {
-            return unreadable(format!("cannot unmarshal {} into Go value of type {HEADER}", json_type(&other)));
+            return unreadable(format!(
+                "cannot unmarshal {} into Go value of type {HEADER}",
+                json_type(&other)
+            ));
         }
     };
     for key in ["apiVersion", "kind"] {
         if let Some(other) = map.get(key).filter(|value| !value.is_string() && !value.is_null()) {
             let found = json_type(other);
-            return unreadable(format!("cannot unmarshal {found} into Go struct field .{key} of type string"));
+            return unreadable(format!(
+                "cannot unmarshal {found} into Go struct field .{key} of type string"
+            ));
         }
     }
     match map.get("apiVersion").and_then(Value::as_str) {
@@ -105,7 +113,9 @@ fn another_kind(found: (&str, &str), wanted: (&str, &str)) -> ApiError {
     } else {
         not_registered(api_version, kind)
     };
-    ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {wanted_kind}: {why}"))
+    ApiError::bad_request(format!(
+        "{kind} in version {version:?} cannot be handled as a {wanted_kind}: {why}"
+    ))
 }
 
 fn is_registered(group: &str, version: &str, kind: &str) -> bool {
@@ -133,11 +143,31 @@ mod tests {
             expect_kind(&mut value, "v1", "ConfigMap").unwrap_err().message
         };
         let table = [
-            ("v1", "Foo", "Foo in version \"v1\" cannot be handled as a ConfigMap: no kind \"Foo\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\""),
-            ("", "Foo", "Foo in version \"v1\" cannot be handled as a ConfigMap: no kind \"Foo\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\""),
-            ("foo/v9", "Foo", "Foo in version \"v9\" cannot be handled as a ConfigMap: no kind \"Foo\" is registered for version \"foo/v9\" in scheme \"pkg/runtime/scheme.go:111\""),
-            ("v2", "", "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"v2\" in scheme \"pkg/runtime/scheme.go:111\""),
-            ("apps/v1", "Deployment", "Deployment in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Deployment) to (core.ConfigMap): unknown conversion"),
+            (
+                "v1",
+                "Foo",
+                "Foo in version \"v1\" cannot be handled as a ConfigMap: no kind \"Foo\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
+            ),
+            (
+                "",
+                "Foo",
+                "Foo in version \"v1\" cannot be handled as a ConfigMap: no kind \"Foo\" is registered for version \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
+            ),
+            (
+                "foo/v9",
+                "Foo",
+                "Foo in version \"v9\" cannot be handled as a ConfigMap: no kind \"Foo\" is registered for version \"foo/v9\" in scheme \"pkg/runtime/scheme.go:111\"",
+            ),
+            (
+                "v2",
+                "",
+                "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"v2\" in scheme \"pkg/runtime/scheme.go:111\"",
+            ),
+            (
+                "apps/v1",
+                "Deployment",
+                "Deployment in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Deployment) to (core.ConfigMap): unknown conversion",
+            ),
         ];
         for (api_version, kind, want) in table {
             assert_eq!(refusal(api_version, kind), want);
@@ -155,8 +185,12 @@ mod tests {
         assert_eq!(header(json!(null)), Ok(json!({})));
         assert_eq!(header(json!({ "kind": "A" })), Ok(json!({ "kind": "A" })));
         let why = header(json!({ "apiVersion": 1 })).unwrap_err();
-        assert!(why.ends_with("json: cannot unmarshal number into Go struct field .apiVersion of type string"));
-        assert!(header(json!([])).unwrap_err().contains("cannot unmarshal array into Go value of type struct {"));
+        assert!(
+            why.ends_with("json: cannot unmarshal number into Go struct field .apiVersion of type string")
+        );
+        assert!(
+            header(json!([])).unwrap_err().contains("cannot unmarshal array into Go value of type struct {")
+        );
         let why = header(json!({ "apiVersion": "a/b/c" })).unwrap_err();
         assert_eq!(why, "unexpected GroupVersion string: a/b/c");
     }

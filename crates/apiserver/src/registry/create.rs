@@ -41,6 +41,7 @@ impl Registry {
         dry_run: bool,
     ) -> Result<bytes::Bytes, ApiError> {
         settle_namespace(place, &mut object)?;
+        refuse_preset(&mut object)?;
         let generate = name_base(&object);
         for attempt in 1.. {
             if let Some(base) = &generate {
@@ -72,7 +73,6 @@ impl Registry {
         if !errors.is_empty() {
             return Err(ApiError::invalid(&place.kind.group_kind(), &name, errors));
         }
-        refuse_preset(&mut object)?;
         let taken = || ApiError::already_exists(&place.kind.group_resource(), &name);
         // Before anything is reserved: the reservation of a second object of the same name would look like a clash.
         if self.store.get(&place.key(&name)).is_some() {

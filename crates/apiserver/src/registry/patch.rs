@@ -89,7 +89,8 @@ fn in_go(value: &Value) -> String {
             format!("[{}]", items.iter().map(in_go).collect::<Vec<_>>().join(" "))
         }
         Value::Object(map) => {
-            let members: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", in_go(value))).collect();
+            let members: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}:{}", in_go(value))).collect();
             format!("map[{}]", members.join(" "))
         }
         plain => plain.to_string(),

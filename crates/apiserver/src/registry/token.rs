@@ -4,8 +4,8 @@
 //! stands for a list that goes on inconsistently, at the most recent revision.
 
 use base64::alphabet::URL_SAFE;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::{DecodeError, Engine as _};
 use konzert_api::ApiError;
 use konzert_api::schema::syntax_error;
@@ -16,8 +16,13 @@ const VERSION: &str = "meta.k8s.io/v1";
 const MAX_TOKEN_BYTES: usize = 4096;
 
 /// As lenient about the last bits as the reader of Kubernetes.
-const READER: GeneralPurpose =
-    GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::RequireNone));
+const READER: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 #[derive(Serialize, Deserialize)]
 struct Wire {

@@ -262,7 +262,9 @@ async fn version_health_and_metrics() {
     let excluded = server.get("/livez?verbose&exclude=store&exclude=nobody").await.text();
     assert!(excluded.contains("[+]store excluded: ok\n"), "{excluded}");
     assert!(excluded.contains("cannot be excluded: no matches for \"nobody\""), "{excluded}");
-    server.post("/healthz", &json!({})).await.expect(405);
+    server.post("/version", &json!({})).await.expect(405);
+    server.post("/nowhere", &json!({})).await.expect(404);
+    assert_eq!(server.post("/healthz", &json!({})).await.text(), "ok");
 }
 
 #[tokio::test]
