@@ -92,6 +92,28 @@ impl ApiError {
         }
     }
 
+    /// 404 for a path that no group answers for: plain text and no `Status`, see [`Self::is_plain_text`].
+    pub fn no_such_page() -> Self {
+        Self::plain(404, "", "404 page not found")
+    }
+
+    /// Whether the answer is the message alone, without a `Status` around it.
+    pub fn is_plain_text(&self) -> bool {
+        self.code == 404 && self.reason.is_empty()
+    }
+
+    /// 405 in the words Kubernetes uses where no handler exists.
+    pub fn method_not_allowed() -> Self {
+        Self {
+            details: Some(json!({})),
+            ..Self::plain(
+                405,
+                "MethodNotAllowed",
+                "the server does not allow this method on the requested resource",
+            )
+        }
+    }
+
     /// 409: create of a name that is taken.
     pub fn already_exists(gr: &GroupResource, name: &str) -> Self {
         Self::about(409, "AlreadyExists", gr, name, format!("{gr} {name:?} already exists"))
@@ -156,6 +178,33 @@ impl ApiError {
         let list = accepted.join(", ");
         let text = "the body of the request was in an unknown format - accepted media types include";
         Self::plain(415, "UnsupportedMediaType", format!("{text}: {list}"))
+    }
+
+    /// 415 where no handler exists for the encoding of the body.
+    pub fn no_such_encoding() -> Self {
+        Self {
+            details: Some(json!({})),
+            ..Self::plain(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+        }
+    }
+
+    /// 406 where no handler exists for what is accepted; names what could have been answered.
+    pub fn no_such_representation(offered: &[&str]) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", offered.join(", "));
+        Self { details: Some(json!({})), ..Self::plain(406, "NotAcceptable", message) }
+    }
+
+    /// 422 without a cause: the request was understood and cannot be carried out.
+    pub fn unprocessable() -> Self {
+        Self {
+            details: Some(json!({})),
+            ..Self::plain(422, "Invalid", "the server rejected our request due to an error in our request")
+        }
+    }
+
+    /// 500 that has no name for programs.
+    pub fn unnamed(message: impl Into<String>) -> Self {
+        Self::plain(500, "", message)
     }
 
     /// 406; names what could have been answered.
@@ -379,8 +428,7 @@ impl FieldError {
         if self.kind.shows_value() {
             let shown = match &self.bad_value {
                 None => String::new(),
-                Some(Value::Null) => ": \"null\"".to_owned(),
-                Some(Value::String(string)) => format!(": {string:?}"),
+                Some(Value::String(string)) => format!(": {}", quote(string)),
                 Some(other) => format!(": {other}"),
             };
             text.push_str(&shown);
@@ -395,6 +443,30 @@ impl FieldError {
     fn to_cause(&self) -> Value {
         json!({ "reason": self.kind.cause(), "message": self.body(), "field": self.path })
     }
+}
+
+/// A text in quotes as Kubernetes prints it, which writes unprintable characters as `\x00` or `\u0085`.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 impl fmt::Display for FieldError {

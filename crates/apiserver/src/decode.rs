@@ -5,13 +5,17 @@
 //! `fieldValidation` says.
 
 mod duplicates;
+mod identity;
 
 use bytes::Bytes;
+use konzert_api::patch::cannot_unmarshal;
 use konzert_api::{ApiError, Kind, meta, protobuf, schema};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
 use self::duplicates::Duplicates;
+pub(crate) use self::identity::{expect_kind, not_registered};
+use self::identity::{header, unrecognized};
 use crate::options::FieldValidation;
 
 const JSON: &str = "application/json";
@@ -53,22 +57,42 @@ impl RawBody {
     pub(crate) fn document(&self) -> Result<Document, ApiError> {
         match self.content_type.as_str() {
             "" | JSON => json(&self.bytes),
-            YAML | "application/x-yaml" | "text/yaml" => yaml(&self.bytes),
+            YAML => yaml(&self.bytes),
             PROTOBUF => protobuf_document(&self.bytes),
             _ => Err(ApiError::unsupported_media_type(&[JSON, YAML, PROTOBUF])),
         }
     }
 
-    /// As [`Self::document`], `None` for an empty body.
-    pub(crate) fn optional_document(&self) -> Result<Option<Document>, ApiError> {
-        if self.bytes.is_empty() { Ok(None) } else { self.document().map(Some) }
+    /// As [`Self::document`], for an object: what cannot be one is refused, naming the `kind` it should be.
+    pub(crate) fn object(&self, kind: &str) -> Result<Document, ApiError> {
+        let Document { value, problems } = match self.document() {
+            Err(error) if error.code == 400 => return Err(unrecognized(kind, &error.message, &self.bytes)),
+            other => other?,
+        };
+        let value = header(value).map_err(|why| unrecognized(kind, &why, &self.bytes))?;
+        Ok(Document { value, problems })
+    }
+
+    /// Options that may come as a body: `None` for an empty one.
+    pub(crate) fn options(&self) -> Result<Option<Value>, ApiError> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        header(self.document()?.value).map(Some).map_err(ApiError::bad_request)
     }
 }
 
 /// JSON with duplicate fields reported.
 pub(crate) fn json(bytes: &[u8]) -> Result<Document, ApiError> {
-    let (value, problems) = schema::parse_json_strict(bytes)?;
-    Ok(Document { value, problems })
+    match schema::parse_json_strict(bytes) {
+        Ok((value, problems)) => Ok(Document { value, problems }),
+        Err(error) if error.code == 400 => Err(match schema::syntax_error(bytes) {
+            Some(why) => ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}")),
+            // Valid, but too much.
+            None => error,
+        }),
+        Err(error) => Err(error),
+    }
 }
 
 /// One YAML document, with limits against bombs and duplicate keys reported in the words of Kubernetes.
@@ -108,7 +132,10 @@ pub(crate) fn apply_document(bytes: &[u8]) -> Result<Document, ApiError> {
     match document.value {
         Value::Object(_) => Ok(document),
         Value::Null => Ok(Document { value: serde_json::json!({}), problems: document.problems }),
-        _ => Err(undecodable("json: cannot unmarshal into Go value of type map[string]interface {}")),
+        other => {
+            let why = cannot_unmarshal(&other, "map[string]interface {}");
+            Err(undecodable(&format!("error unmarshaling JSON: while decoding JSON: {why}")))
+        }
     }
 }
 
@@ -124,31 +151,6 @@ fn protobuf_document(bytes: &[u8]) -> Result<Document, ApiError> {
         map.insert("kind".to_owned(), decoded.kind.into());
     }
     Ok(Document { value, problems })
-}
-
-/// Checks that the document is what the path says, filling apiVersion and kind in where they are missing.
-pub(crate) fn expect_kind(value: &mut Value, api_version: &str, kind: &str) -> Result<(), ApiError> {
-    let Some(map) = value.as_object_mut() else {
-        return Err(ApiError::bad_request(format!(
-            "the object provided is unrecognized (must be of type {kind}): not an object"
-        )));
-    };
-    let found_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    let found_kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if !found_version.is_empty() && found_version != api_version {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
-        )));
-    }
-    if !found_kind.is_empty() && found_kind != kind {
-        return Err(ApiError::bad_request(format!(
-            "{found_kind} in version {api_version:?} cannot be handled as a {kind}: the kind in the data does not \
-             match the kind of this path"
-        )));
-    }
-    map.insert("apiVersion".to_owned(), api_version.into());
-    map.insert("kind".to_owned(), kind.into());
-    Ok(())
 }
 
 /// Brings a decoded object into the shape of its kind: kind checked, unknown fields reported and dropped, types checked,
@@ -171,10 +173,10 @@ pub(crate) fn shape(
         return Err(schema::strict_decoding_error(kind.gvk(), &unknown, &strict_problems(&problems)));
     }
     problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+    kind.decode(object)?;
     if let Some(metadata) = meta::metadata_mut(object) {
         metadata.remove("selfLink");
     }
-    kind.decode(object)?;
     kind.default(object);
     let deprecated = match kind {
         Kind::Custom(custom) => custom.deprecation.clone(),

@@ -278,8 +278,17 @@ fn resource_list(catalogue: &Catalogue, group: &str, version: &str) -> Value {
             resources.push(entry);
         }
     }
+    if catalogue.kinds_in(group, version).all(|kind| !kind.is_custom()) {
+        resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources })
+    let mut list =
+        json!({ "kind": "APIResourceList", "groupVersion": group_version, "resources": resources });
+    // The list of the first group is older than the member.
+    if !group.is_empty() {
+        list["apiVersion"] = json!("v1");
+    }
+    list
 }
 
 fn put_names(entry: &mut Value, kind: &Kind) {
@@ -310,7 +319,11 @@ fn aggregated_group(catalogue: &Catalogue, group: &Group) -> Value {
         .iter()
         .map(|version| {
             let kinds = catalogue.kinds_in(&group.name, version);
-            let resources: Vec<Value> = kinds.map(aggregated_resource).collect();
+            let mut kinds: Vec<&Kind> = kinds.collect();
+            if kinds.iter().all(|kind| !kind.is_custom()) {
+                kinds.sort_by_key(|kind| kind.plural());
+            }
+            let resources: Vec<Value> = kinds.into_iter().map(aggregated_resource).collect();
             json!({ "version": version, "resources": resources, "freshness": "Current" })
         })
         .collect();

@@ -33,7 +33,7 @@ use crate::operation::Operation;
 use crate::options::Query;
 use crate::registry::{Registry, now};
 use crate::rendering::Rendering;
-use crate::request::{ResourcePath, Target, Verb, method_not_allowed, target, verb};
+use crate::request::{ResourcePath, Target, Verb, target, verb};
 use crate::respond::{self, Answer};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -107,8 +107,12 @@ where
     match target(path) {
         Ok(Target::NonResource(path)) => {
             authorize_path(app, &user, &parts.method, &path)?;
-            if !matches!(parts.method, Method::GET | Method::HEAD) {
-                return Err(method_not_allowed().into());
+            if !matches!(parts.method, Method::GET | Method::HEAD) && !documents::is_health(&path) {
+                // What is not there cannot be done in any way.
+                return match documents::answer(app, &path, parts).await {
+                    Ok(_) => Err(ApiError::method_not_allowed().into()),
+                    Err(failure) => Err(failure),
+                };
             }
             labels.verb = "GET";
             documents::answer(app, &path, parts).await
@@ -140,7 +144,7 @@ where
     B::Error: Into<BoxError>,
 {
     let query = Query::parse(parts.uri.query())?;
-    let verb = verb(&parts.method, &path, query.flag("watch")?)?;
+    let verb = verb(&parts.method, &path, query.flag("watch"))?;
     let collection = matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
     let selected = if collection { selected_name(&query) } else { None };
     let asked = Attributes::of(verb, &path, selected);

@@ -43,7 +43,11 @@ pub(crate) async fn answer(app: &App, path: &str, parts: &Parts) -> Result<Answe
     }
     match path {
         "/" => Ok(respond::value(StatusCode::OK, &root(app))?),
-        "/version" => Ok(respond::value(StatusCode::OK, &version())?),
+        "/version" => {
+            require_json(&parts.headers)?;
+            let text = serde_json::to_vec_pretty(&Version::of_this_server()).map_err(ApiError::internal)?;
+            Ok(respond::json(StatusCode::OK, text.into()))
+        }
         "/metrics" => Ok(respond::text(StatusCode::OK, app.metrics.render(&gauges(app)))),
         "/.well-known/openid-configuration" => {
             Ok(respond::value(StatusCode::OK, &app.tokens.openid_configuration())?)
@@ -106,6 +110,11 @@ fn gauges(app: &App) -> Gauges {
     Gauges { store: registry.store.stats(), objects: objects.into_iter().collect() }
 }
 
+/// Whether the path is one of the health checks, which answer whatever the method.
+pub(crate) fn is_health(path: &str) -> bool {
+    ["/healthz", "/livez", "/readyz"].iter().any(|root| path.starts_with(root))
+}
+
 fn other(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
     for root in ["/healthz", "/livez", "/readyz"] {
         match path.strip_prefix(root) {
@@ -115,7 +124,7 @@ fn other(app: &App, path: &str, parts: &Parts) -> Result<Answer, Failure> {
         }
     }
     let documents = app.registry.served().documents();
-    let document = documents.plain(path).ok_or_else(ApiError::no_such_resource)?;
+    let document = documents.plain(path).ok_or_else(ApiError::no_such_page)?;
     require_json(&parts.headers)?;
     Ok(cached(document, "application/json", &parts.headers))
 }
@@ -133,7 +142,7 @@ fn discovery(app: &App, path: &str, headers: &HeaderMap) -> Result<Answer, Failu
             (documents.aggregated(path, version), content_type)
         }
     };
-    let mut answer = cached(document.ok_or_else(ApiError::no_such_resource)?, content_type, headers);
+    let mut answer = cached(document.ok_or_else(ApiError::no_such_page)?, content_type, headers);
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     Ok(answer)
 }
@@ -181,7 +190,7 @@ async fn openapi(app: &App, group_version: &str, parts: &Parts) -> Result<Answer
     only_json(&parts.headers)?;
     let wanted = group_version.to_owned();
     let document = blocking(app, move |documents| documents.openapi(&wanted)).await?;
-    let document = document.ok_or_else(ApiError::no_such_resource)?;
+    let Some(document) = document else { return Ok(respond::text(StatusCode::NOT_FOUND, "")) };
     let asked = Query::parse(parts.uri.query())?;
     let asked = asked.text("hash");
     if asked.is_some_and(|hash| hash != document.hash) {
@@ -232,7 +241,7 @@ fn health(app: &App, root: &str, parts: &Parts) -> Result<Answer, Failure> {
         report.push_str(" check failed\n");
         return Ok(respond::text(StatusCode::INTERNAL_SERVER_ERROR, report));
     }
-    if query.flag("verbose")? {
+    if query.flag("verbose") {
         report.push_str(check);
         report.push_str(" check passed\n");
         return Ok(respond::text(StatusCode::OK, report));
@@ -241,8 +250,7 @@ fn health(app: &App, root: &str, parts: &Parts) -> Result<Answer, Failure> {
 }
 
 fn one_check(app: &App, name: &str) -> Result<Answer, Failure> {
-    let (_, check) =
-        CHECKS.iter().find(|(known, _)| *known == name).ok_or_else(ApiError::no_such_resource)?;
+    let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).ok_or_else(ApiError::no_such_page)?;
     match check(app) {
         Ok(()) => Ok(respond::text(StatusCode::OK, "ok")),
         Err(why) => {
@@ -260,21 +268,46 @@ fn root(app: &App) -> serde_json::Value {
     json!({ "paths": paths })
 }
 
-fn version() -> serde_json::Value {
-    let platform = match std::env::consts::ARCH {
-        "x86_64" => "linux/amd64".to_owned(),
-        "aarch64" => "linux/arm64".to_owned(),
-        other => format!("linux/{other}"),
-    };
-    json!({
-        "major": "1",
-        "minor": "37",
-        "gitVersion": "v1.37.0+konzert",
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "",
-        "goVersion": "",
-        "compiler": "rustc",
-        "platform": platform,
-    })
+/// The answer of `/version`, its members in the order of Kubernetes.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    major: &'static str,
+    minor: &'static str,
+    emulation_major: &'static str,
+    emulation_minor: &'static str,
+    min_compatibility_major: &'static str,
+    min_compatibility_minor: &'static str,
+    git_version: &'static str,
+    git_commit: &'static str,
+    git_tree_state: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+    compiler: &'static str,
+    platform: String,
+}
+
+impl Version {
+    fn of_this_server() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self {
+            major: "1",
+            minor: "37",
+            emulation_major: "1",
+            emulation_minor: "37",
+            min_compatibility_major: "1",
+            min_compatibility_minor: "36",
+            git_version: "v1.37.0+konzert",
+            git_commit: "",
+            git_tree_state: "clean",
+            build_date: "",
+            go_version: "",
+            compiler: "rustc",
+            platform: format!("linux/{architecture}"),
+        }
+    }
 }

@@ -42,11 +42,13 @@ pub(crate) struct Failure {
     pub(crate) error: ApiError,
     /// For a list whose continue token expired: the token that goes on, inconsistently.
     pub(crate) continue_token: Option<String>,
+    /// What the client should know besides.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, continue_token: None }
+        Self { error, continue_token: None, warnings: Vec::new() }
     }
 }
 
@@ -82,7 +84,6 @@ pub(crate) fn revision_gone(error: Compacted) -> ApiError {
             "Too large resource version: {}, current: {}",
             error.requested, error.current
         ));
-        timeout.message = timeout.message.trim_start_matches("Timeout: ").to_owned();
         timeout.details = Some(json!({
             "retryAfterSeconds": 1,
             "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],

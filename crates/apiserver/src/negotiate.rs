@@ -119,6 +119,22 @@ pub(crate) fn shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
     ranges.iter().find_map(MediaRange::shape).ok_or_else(|| ApiError::not_acceptable(OFFERED))
 }
 
+/// 406 when no media type that is accepted leads to a handler at all. `streams`: whether the path can be watched.
+pub(crate) fn routed(headers: &HeaderMap, streams: bool) -> Result<(), ApiError> {
+    if names_offered(headers) {
+        return Ok(());
+    }
+    let offered =
+        if streams { [OFFERED, &["application/json;stream=watch"]].concat() } else { OFFERED.to_vec() };
+    Err(ApiError::no_such_representation(&offered))
+}
+
+/// Whether JSON or YAML is among what is accepted, in whatever shape.
+fn names_offered(headers: &HeaderMap) -> bool {
+    let ranges = ranges(headers);
+    ranges.is_empty() || ranges.iter().any(|range| range.takes_json() || range.takes_yaml())
+}
+
 /// As [`shape`], for streams: they are JSON only.
 pub(crate) fn stream_shape(headers: &HeaderMap) -> Result<Shape, ApiError> {
     let ranges = ranges(headers);
@@ -146,6 +162,7 @@ pub(crate) enum DiscoveryShape {
 
 /// The shape for `/api` and `/apis`.
 pub(crate) fn discovery_shape(headers: &HeaderMap) -> Result<DiscoveryShape, ApiError> {
+    routed(headers, false)?;
     let ranges = ranges(headers);
     if ranges.is_empty() {
         return Ok(DiscoveryShape::Plain);
@@ -173,11 +190,7 @@ pub(crate) fn discovery_shape(headers: &HeaderMap) -> Result<DiscoveryShape, Api
 
 /// Whether a plain object is acceptable at all.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
-    let ranges = ranges(headers);
-    if ranges.is_empty() || ranges.iter().any(|range| range.takes_json() || range.takes_yaml()) {
-        return Ok(());
-    }
-    Err(ApiError::not_acceptable(OFFERED))
+    routed(headers, false)
 }
 
 /// Whether JSON itself is acceptable, where nothing else is given.

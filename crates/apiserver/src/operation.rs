@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use konzert_api::apply::Force;
 use konzert_api::catalogue::ActsOn;
 use konzert_api::table::IncludeObject;
-use konzert_api::{ApiError, FieldError, StorageClass, Subresource, meta};
+use konzert_api::{ApiError, Catalogue, FieldError, StorageClass, Subresource, meta};
 use konzert_store::{Compacted, Revision};
 
 use crate::auth::{EndOfStreams, User};
@@ -17,13 +17,13 @@ use crate::decode::RawBody;
 use crate::dispatch::App;
 use crate::error::{Failure, revision_gone};
 use crate::metrics::{LongRunning, RequestLabels};
-use crate::negotiate::{Shape, require_json, shape, stream_shape};
+use crate::negotiate::{Shape, require_json, routed, shape, stream_shape};
 use crate::options::{
     ListOptions, LogOptions, Query, VersionAsked, WriteOptions, options_invalid, resource_version,
 };
 use crate::present::Presenter;
 use crate::registry::{ApplyOptions, DeleteOptions, Mode, Place, Registry, Written, is_apply, now};
-use crate::request::{ResourcePath, Verb, method_not_allowed};
+use crate::request::{ResourcePath, Verb};
 use crate::respond::{self, Answer};
 use crate::reviews;
 
@@ -55,10 +55,10 @@ impl<'a> Operation<'a> {
         let served = app.registry.served();
         let place = served
             .place(&path.group, &path.version, &path.resource, path.namespace.as_deref())
-            .ok_or_else(ApiError::no_such_resource)?;
+            .ok_or_else(|| no_such_resource(&served.catalogue, &path.group))?;
         check_scope(&place, &path, verb)?;
         if !place.kind.verbs().contains(&verb.as_str()) {
-            return Err(method_not_allowed());
+            return Err(ApiError::method_not_allowed());
         }
         let subresource = match path.subresource.as_deref() {
             None => None,
@@ -68,6 +68,9 @@ impl<'a> Operation<'a> {
                     .ok_or_else(ApiError::no_such_resource)?,
             ),
         };
+        if !place.kind.is_custom() && subresource != Some(Subresource::Log) {
+            routed(headers, matches!(verb, Verb::List | Verb::Watch))?;
+        }
         let (name, create_denied) = (path.name, None);
         Ok(Self { app, place, name, subresource, verb, query, headers, user, end_of_streams, create_denied })
     }
@@ -101,19 +104,18 @@ impl<'a> Operation<'a> {
     /// Carries the request out.
     pub(crate) async fn run(self, body: RawBody) -> Result<Answer, Failure> {
         let deprecation = self.place.kind.deprecation().map(str::to_owned);
-        let mut answer = match (self.subresource, self.place.kind.acts_on()) {
+        let answer = match (self.subresource, self.place.kind.acts_on()) {
             (None, Some(acts_on)) => self.acting(acts_on)?.act(acts_on.subresource, body).await,
             (None, None) => self.object(body).await,
             (Some(subresource), _) => self.subresource(subresource, body).await,
-        }?;
-        respond::warn(&mut answer, deprecation.as_slice());
-        Ok(answer)
+        };
+        with_warnings(answer, deprecation)
     }
 
     /// The same request on the kind that is acted on.
     fn acting(mut self, acts_on: &ActsOn) -> Result<Self, ApiError> {
         if self.verb != Verb::Create {
-            return Err(method_not_allowed());
+            return Err(ApiError::method_not_allowed());
         }
         let (group, version) = (self.place.kind.group().to_owned(), self.place.kind.version().to_owned());
         let namespace = self.place.namespace.clone();
@@ -126,7 +128,7 @@ impl<'a> Operation<'a> {
 
     /// Acts on the object that the body names.
     async fn act(mut self, subresource: Subresource, body: RawBody) -> Result<Answer, Failure> {
-        let name = meta::name(&body.document()?.value).to_owned();
+        let name = meta::name(&body.object(self.place.kind.kind())?.value).to_owned();
         if name.is_empty() {
             return Err(ApiError::bad_request("metadata.name must name the object that is acted on").into());
         }
@@ -139,8 +141,7 @@ impl<'a> Operation<'a> {
         match self.verb {
             Verb::Create if self.place.kind.storage() == StorageClass::Virtual => {
                 let options = self.write_options("CreateOptions")?;
-                let (answer, warnings) =
-                    reviews::answer(self.app, &self.user, &self.place, &body, options.field_validation)?;
+                let (answer, warnings) = reviews::answer(self.app, &self.user, &self.place, &body, &options)?;
                 Ok(Self::answered(&answer, &warnings)?)
             }
             Verb::Get => self.get(),
@@ -155,8 +156,12 @@ impl<'a> Operation<'a> {
             Verb::Patch => self.patch(&body, Mode::Whole).await,
             Verb::Delete => {
                 let options = DeleteOptions::parse(&body, &self.query)?;
-                let bytes = registry.delete(&self.place, self.name(), &options).await?;
-                self.deleted(&bytes)
+                let advice = options.advice(&self.place);
+                let answer = match registry.delete(&self.place, self.name(), &options).await {
+                    Ok(bytes) => self.deleted(&bytes),
+                    Err(error) => Err(error.into()),
+                };
+                with_warnings(answer, advice)
             }
             Verb::DeleteCollection => {
                 let options = DeleteOptions::parse(&body, &self.query)?;
@@ -225,7 +230,7 @@ impl<'a> Operation<'a> {
                 Ok(Self::answered(&answer, &warnings)?)
             }
             (Subresource::Log, Verb::Get) => self.log().await,
-            _ => Err(method_not_allowed().into()),
+            _ => Err(ApiError::method_not_allowed().into()),
         }
     }
 
@@ -246,7 +251,7 @@ impl<'a> Operation<'a> {
     }
 
     fn patch_options(&self) -> Result<WriteOptions, ApiError> {
-        if self.query.optional_flag("force")?.is_some() {
+        if self.query.optional_flag("force").is_some() {
             let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
             return Err(options_invalid("PatchOptions", error));
         }
@@ -260,7 +265,7 @@ impl<'a> Operation<'a> {
             let error = FieldError::required("fieldManager", "is required for apply patch");
             return Err(options_invalid("PatchOptions", error));
         }
-        let force = if self.query.flag("force")? { Force::Yes } else { Force::No };
+        let force = if self.query.flag("force") { Force::Yes } else { Force::No };
         Ok(ApplyOptions { write, force, create_denied: self.create_denied.clone() })
     }
 
@@ -364,6 +369,26 @@ fn counted(
         .boxed()
 }
 
+/// An answer or a refusal, with what the client should know besides.
+fn with_warnings(answer: Result<Answer, Failure>, advice: Option<String>) -> Result<Answer, Failure> {
+    match answer {
+        Ok(mut answer) => {
+            respond::warn(&mut answer, advice.as_slice());
+            Ok(answer)
+        }
+        Err(mut failure) => {
+            failure.warnings.extend(advice);
+            Err(failure)
+        }
+    }
+}
+
+/// Where no group answers there is no `Status` either. Groups of definitions only are such a place, too.
+fn no_such_resource(catalogue: &Catalogue, group: &str) -> ApiError {
+    let builtin = catalogue.kinds().any(|kind| !kind.is_custom() && kind.group() == group);
+    if builtin { ApiError::no_such_resource() } else { ApiError::no_such_page() }
+}
+
 fn check_scope(place: &Place, path: &ResourcePath, verb: Verb) -> Result<(), ApiError> {
     if path.namespace.is_some() && !place.kind.namespaced() {
         return Err(ApiError::no_such_resource());
@@ -373,7 +398,7 @@ fn check_scope(place: &Place, path: &ResourcePath, verb: Verb) -> Result<(), Api
     }
     match verb {
         Verb::List | Verb::Watch => Ok(()),
-        Verb::Create | Verb::DeleteCollection => Err(method_not_allowed()),
+        Verb::Create | Verb::DeleteCollection => Err(ApiError::method_not_allowed()),
         Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => Err(ApiError::no_such_resource()),
     }
 }

@@ -4,6 +4,7 @@
 //! understood. What a parameter means for a verb is decided in [`crate::registry`].
 
 use std::collections::BTreeMap;
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -66,29 +67,29 @@ impl Query {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Present without a value counts as true, as Kubernetes reads it.
-    pub(crate) fn flag(&self, key: &str) -> Result<bool, ApiError> {
-        self.optional_flag(key).map(|flag| flag.unwrap_or(false))
+    /// Present without a value counts as true, as Kubernetes reads it; so does everything but `0` and `false`.
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        self.optional_flag(key).unwrap_or(false)
     }
 
     /// `None` when absent.
-    pub(crate) fn optional_flag(&self, key: &str) -> Result<Option<bool>, ApiError> {
-        let Some(value) = self.0.get(key).and_then(|v| v.first()) else { return Ok(None) };
-        match value.to_ascii_lowercase().as_str() {
-            "" | "1" | "t" | "true" => Ok(Some(true)),
-            "0" | "f" | "false" => Ok(Some(false)),
-            _ => Err(bad_value(key, value)),
-        }
+    pub(crate) fn optional_flag(&self, key: &str) -> Option<bool> {
+        let value = self.0.get(key)?.first()?;
+        Some(!matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
     }
 
     /// A whole number, `None` when absent.
     pub(crate) fn number(&self, key: &str) -> Result<Option<i64>, ApiError> {
-        self.text(key).map(|v| v.parse().map_err(|_e| bad_value(key, v))).transpose()
+        self.text(key).map(|text| text.parse().map_err(|error| bad_number(text, &error))).transpose()
     }
 }
 
-fn bad_value(key: &str, value: &str) -> ApiError {
-    ApiError::bad_request(format!("unable to decode query parameter {key}: invalid value {value:?}"))
+fn bad_number(text: &str, error: &ParseIntError) -> ApiError {
+    let what = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {what}"))
 }
 
 /// What happens to unknown and duplicate fields of a body.
@@ -141,14 +142,17 @@ impl WriteOptions {
 
 /// Reads `dryRun`; the only value is `All`.
 pub(crate) fn dry_run(values: &[String], kind: &'static str) -> Result<bool, ApiError> {
-    let mut values = values.iter().filter(|v| !v.is_empty()).peekable();
-    let asked = values.peek().is_some();
-    match values.find(|v| *v != "All") {
-        None => Ok(asked),
-        Some(other) => {
-            Err(options_invalid(kind, FieldError::not_supported("dryRun", other.as_str(), &["All"])))
-        }
+    let given: Vec<&String> = values.iter().filter(|v| !v.is_empty()).collect();
+    match dry_run_error(&given) {
+        None => Ok(!given.is_empty()),
+        Some(error) => Err(options_invalid(kind, error)),
     }
+}
+
+/// What is wrong with the values of `dryRun`; all of them are shown.
+pub(crate) fn dry_run_error(given: &[&String]) -> Option<FieldError> {
+    let wrong = given.iter().any(|value| *value != "All");
+    wrong.then(|| FieldError::not_supported("dryRun", serde_json::json!(given), &["All"]))
 }
 
 pub(crate) fn options_invalid(kind: &'static str, error: FieldError) -> ApiError {
@@ -209,8 +213,8 @@ impl ListOptions {
                 .and_then(|s| u64::try_from(s).ok())
                 .filter(|s| *s > 0)
                 .map(Duration::from_secs),
-            bookmarks: query.flag("allowWatchBookmarks")?,
-            send_initial_events: query.optional_flag("sendInitialEvents")?,
+            bookmarks: query.flag("allowWatchBookmarks"),
+            send_initial_events: query.optional_flag("sendInitialEvents"),
         };
         let sent = query.text("resourceVersionMatch");
         let errors = if watch { options.watch_errors(sent) } else { options.list_errors(sent) };
@@ -321,9 +325,9 @@ impl LogOptions {
         }
         Ok(Self {
             container: query.text("container").map(str::to_owned),
-            follow: query.flag("follow")?,
-            previous: query.flag("previous")?,
-            timestamps: query.flag("timestamps")?,
+            follow: query.flag("follow"),
+            previous: query.flag("previous"),
+            timestamps: query.flag("timestamps"),
             tail_lines: not_negative(query, "tailLines")?,
             limit_bytes: not_negative(query, "limitBytes")?,
             since: log_since(query, now)?,
@@ -336,7 +340,10 @@ fn log_since(query: &Query, now: Timestamp) -> Result<Option<Timestamp>, ApiErro
         (Some(_), Some(_)) => {
             Err(ApiError::bad_request("at most one of sinceTime or sinceSeconds may be specified"))
         }
-        (Some(text), None) => text.parse().map(Some).map_err(|_e| bad_value("sinceTime", text)),
+        (Some(text), None) => text.parse().map(Some).map_err(|_error| {
+            let why = format!("unable to decode query parameter sinceTime: invalid value {text:?}");
+            ApiError::bad_request(why)
+        }),
         (None, Some(seconds)) => {
             let span = i64::try_from(seconds).ok().map(jiff::SignedDuration::from_secs);
             Ok(Some(span.and_then(|s| now.checked_sub(s).ok()).unwrap_or(Timestamp::UNIX_EPOCH)))
@@ -453,7 +460,7 @@ mod tests {
     fn query_decoding() {
         let query = Query::parse(Some("labelSelector=a%3Db%2Cc+in+(d)&watch")).unwrap();
         assert_eq!(query.text("labelSelector"), Some("a=b,c in (d)"));
-        assert!(query.flag("watch").unwrap());
+        assert!(query.flag("watch"));
         assert!(Query::parse(Some("a=%ff")).is_err());
     }
 }

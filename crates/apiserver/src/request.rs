@@ -96,22 +96,13 @@ pub(crate) fn verb(method: &Method, path: &ResourcePath, watch: bool) -> Result<
         Method::GET | Method::HEAD if named => Ok(Verb::Get),
         Method::GET | Method::HEAD if watch => Ok(Verb::Watch),
         Method::GET | Method::HEAD => Ok(Verb::List),
-        Method::POST => Ok(Verb::Create),
+        // A name is given by the body, or by the path of a subresource.
+        Method::POST if !named || path.subresource.is_some() => Ok(Verb::Create),
         Method::PUT if named => Ok(Verb::Update),
         Method::PATCH if named => Ok(Verb::Patch),
         Method::DELETE if named => Ok(Verb::Delete),
         Method::DELETE => Ok(Verb::DeleteCollection),
-        _ => Err(method_not_allowed()),
-    }
-}
-
-/// 405 in the words Kubernetes uses where no handler exists.
-pub(crate) fn method_not_allowed() -> ApiError {
-    ApiError {
-        code: 405,
-        reason: "MethodNotAllowed",
-        message: "the server does not allow this method on the requested resource".to_owned(),
-        details: None,
+        _ => Err(ApiError::method_not_allowed()),
     }
 }
 
@@ -248,5 +239,8 @@ mod tests {
         assert_eq!(verb(&Method::DELETE, &all, false).unwrap(), Verb::DeleteCollection);
         assert_eq!(verb(&Method::PUT, &all, false).unwrap_err().code, 405);
         assert_eq!(verb(&Method::OPTIONS, &one, false).unwrap_err().code, 405);
+        assert_eq!(verb(&Method::POST, &one, false).unwrap_err().code, 405);
+        let binding = path("/api/v1/namespaces/a/pods/b/binding");
+        assert_eq!(verb(&Method::POST, &binding, false).unwrap(), Verb::Create);
     }
 }

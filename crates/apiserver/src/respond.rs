@@ -45,10 +45,15 @@ pub(crate) fn value(code: StatusCode, value: &Value) -> Result<Answer, ApiError>
     Ok(json(code, crate::present::to_bytes(value)?))
 }
 
-/// A failure as `Status`.
+/// A failure as `Status`, or as text where nobody speaks for the path.
 pub(crate) fn failure(failure: &Failure) -> Answer {
     let code = StatusCode::from_u16(failure.error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = json(code, Bytes::from(failure.to_status().to_string()));
+    let mut answer = if failure.error.is_plain_text() {
+        text(code, format!("{}\n", failure.error.message))
+    } else {
+        json(code, Bytes::from(failure.to_status().to_string()))
+    };
+    warn(&mut answer, &failure.warnings);
     if let Some(seconds) = failure.retry_after_s() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

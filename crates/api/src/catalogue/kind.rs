@@ -18,6 +18,9 @@ use crate::status::{FieldError, GroupKind, GroupResource};
 use crate::table::Column;
 use crate::{meta, selector, validation};
 
+/// Groups of what extends the API: they follow the rules of all APIs, not those of the kinds of the core.
+const EXTENSION_GROUPS: &[&str] = &["apiextensions.k8s.io", "apiregistration.k8s.io"];
+
 /// A kind, built in or custom, with one set of questions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -167,9 +170,13 @@ impl Kind {
         GroupResource::new(self.group(), self.plural())
     }
 
-    /// Group and kind, for messages.
+    /// Group and kind, for messages. Events belong to the core group, however they are looked at.
     pub fn group_kind(&self) -> GroupKind {
-        self.gvk().group_kind()
+        let mut found = self.gvk().group_kind();
+        if !self.is_custom() && found.group == "events.k8s.io" {
+            found.group.clear();
+        }
+        found
     }
 
     /// Whether the kind comes from a definition.
@@ -216,7 +223,12 @@ impl Kind {
         };
         let mut errors = validation::object_meta(object, self.scope(), rule);
         match self {
-            Self::Builtin(row) => errors.extend((row.validate)(object)),
+            Self::Builtin(row) => {
+                if !EXTENSION_GROUPS.contains(&&*row.gvk.group) {
+                    errors.extend(validation::builtin_finalizers(object));
+                }
+                errors.extend((row.validate)(object));
+            }
             Self::Custom(custom) => errors.extend(custom.validate(object)),
         }
         errors
@@ -372,7 +384,17 @@ impl Kind {
     /// # Errors
     /// A 400 when it cannot be understood or names another field.
     pub fn field_selector(&self, text: &str) -> Result<selector::FieldSelector, crate::ApiError> {
-        selector::FieldSelector::parse(text, &self.field_labels())
+        let labels = self.field_labels();
+        let unknown = |field: &str| match self {
+            Self::Builtin(row) if row.gvk.group == "batch" && !labels.is_empty() => {
+                format!("field label {field:?} not supported for {}", row.gvk.kind)
+            }
+            Self::Builtin(_) if labels.is_empty() => format!(
+                "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            ),
+            Self::Builtin(_) | Self::Custom(_) => format!("field label not supported: {field}"),
+        };
+        selector::FieldSelector::parse_or(text, &labels, unknown)
     }
 
     /// Columns of the table.

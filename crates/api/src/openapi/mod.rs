@@ -45,8 +45,7 @@ impl<'a> From<&'a Kind> for OpenApiKind<'a> {
         let (custom_schema, selectable_fields) = match kind {
             Kind::Builtin(_) => (None, Vec::new()),
             Kind::Custom(custom) => {
-                let fields =
-                    custom.selectable_fields.iter().map(|f| format!(".{}", f.trim_start_matches('.')));
+                let fields = custom.selectable_fields.iter().map(|f| f.trim_start_matches('.').to_owned());
                 (Some(custom.raw_schema.as_ref()), fields.collect())
             }
         };

@@ -51,7 +51,7 @@ fn custom() -> Value {
         subresources: vec![Subresource::Status],
         custom_schema: Some(&own),
         create_only: false,
-        selectable_fields: vec![".spec.color".to_owned()],
+        selectable_fields: vec!["spec.color".to_owned()],
     }])
 }
 
@@ -193,7 +193,7 @@ fn custom_kinds_keep_their_own_schema() {
     assert_eq!(schema["properties"]["spec"]["properties"]["waves"]["type"], "array");
     assert!(schema["properties"]["metadata"]["allOf"][0]["$ref"].is_string());
     assert_eq!(schema["x-kubernetes-group-version-kind"][0]["kind"], "PatchCampaign");
-    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": ".spec.color" }]));
+    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": "spec.color" }]));
 }
 
 #[test]

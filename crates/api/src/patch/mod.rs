@@ -8,8 +8,8 @@ mod strategic;
 #[cfg(test)]
 mod tests;
 
-use json_patch::{PatchErrorKind, PatchOperation};
-use serde_json::Value;
+use json_patch::{AddOperation, PatchErrorKind, PatchOperation};
+use serde_json::{Map, Value};
 
 use crate::catalogue::Gvk;
 use crate::schema::{MAX_BODY_BYTES, MAX_JSON_DEPTH, schema, too_deep};
@@ -79,16 +79,15 @@ pub enum PatchError {
 
 impl From<PatchError> for ApiError {
     fn from(error: PatchError) -> Self {
-        let unprocessable = |message: String| Self {
-            code: 422,
-            reason: "Invalid",
-            message: format!("the server rejected our request due to an error in our request: {message}"),
-            details: None,
-        };
         match error {
             PatchError::TooManyOperations(_) | PatchError::CopiesTooMuch => Self::too_large(error),
-            PatchError::Operation(message) => unprocessable(message),
-            PatchError::NoMergeKey { .. } | PatchError::MixedList { .. } => unprocessable(error.to_string()),
+            // Kubernetes does not say which operation it was.
+            PatchError::Operation(_) => Self::unprocessable(),
+            PatchError::NoMergeKey { .. } | PatchError::MixedList { .. } => {
+                let mut unprocessable = Self::unprocessable();
+                unprocessable.message = format!("{}: {error}", unprocessable.message);
+                unprocessable
+            }
             PatchError::NoStrategy(_) => {
                 Self::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"])
             }
@@ -107,15 +106,20 @@ pub fn json_patch(doc: &Value, patch: &Value) -> Result<Value, ApiError> {
 }
 
 fn apply_operations(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let Value::Array(operations) = patch else {
-        return Err(PatchError::Malformed("not a list of operations".to_owned()));
+    let operations = match patch {
+        Value::Null => return Ok(doc.clone()),
+        Value::Array(operations) => operations,
+        other => return Err(PatchError::Malformed(cannot_unmarshal(other, "[]handlers.jsonPatchOp"))),
     };
     if operations.len() > MAX_JSON_PATCH_OPERATIONS {
         return Err(PatchError::TooManyOperations(operations.len()));
     }
+    if let Some(other) = operations.iter().find(|operation| !operation.is_object()) {
+        return Err(PatchError::Malformed(cannot_unmarshal(other, "handlers.jsonPatchOp")));
+    }
     let operations: Vec<PatchOperation> = match serde_json::from_value(patch.clone()) {
         Ok(operations) => operations,
-        Err(error) => return Err(PatchError::Malformed(error.to_string())),
+        Err(error) => return Err(PatchError::Operation(error.to_string())),
     };
     let mut patched = doc.clone();
     let mut copied = 0_usize;
@@ -131,6 +135,7 @@ fn apply_operations(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
         if tests_for_absence(operation, &patched) {
             continue;
         }
+        let operation = &adding(operation, &patched);
         if let Err(error) = json_patch::patch(&mut patched, std::slice::from_ref(operation)) {
             return Err(PatchError::Operation(explain(operation, &error.kind)));
         }
@@ -145,6 +150,33 @@ fn tests_for_absence(operation: &PatchOperation, object: &Value) -> bool {
     let there =
         |path: Option<&json_patch::jsonptr::Pointer>| path.is_some_and(|path| path.resolve(object).is_ok());
     test.value.is_null() && !there(Some(&test.path)) && there(test.path.parent())
+}
+
+/// A `replace` of a member that is not there adds it, as in Kubernetes.
+fn adding(operation: &PatchOperation, doc: &Value) -> PatchOperation {
+    if let PatchOperation::Replace(replace) = operation
+        && let Some((parent, _)) = replace.path.split_back()
+        && parent.resolve(doc).is_ok_and(Value::is_object)
+    {
+        return PatchOperation::Add(AddOperation {
+            path: replace.path.clone(),
+            value: replace.value.clone(),
+        });
+    }
+    operation.clone()
+}
+
+/// What the reader of Kubernetes says to a value of the wrong type.
+pub fn cannot_unmarshal(found: &Value, wanted: &str) -> String {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
 }
 
 fn explain(operation: &PatchOperation, error: &PatchErrorKind) -> String {
@@ -187,7 +219,12 @@ pub fn strategic_merge(gvk: &Gvk, doc: &Value, patch: &Value) -> Result<Value, A
     let Some(message) = schema().by_gvk(&gvk.group, &gvk.version, &gvk.kind) else {
         return Err(PatchError::NoStrategy(gvk.kind.to_string()).into());
     };
-    let Value::Object(patch) = patch else { return Err(PatchError::NotAnObject.into()) };
+    let empty = Map::new();
+    let patch = match patch {
+        Value::Null => &empty,
+        Value::Object(patch) => patch,
+        _ => return Err(PatchError::NotAnObject.into()),
+    };
     let original = doc.as_object().cloned().unwrap_or_default();
     let merged =
         strategic::merge_object(original, patch.clone(), Some(message), &mut strategic::Path::default())?;

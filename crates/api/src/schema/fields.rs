@@ -144,13 +144,13 @@ fn prune(message: &Message, value: &mut Value) {
 struct Mismatch {
     owner: String,
     path: String,
-    found: &'static str,
+    found: String,
     expected: String,
 }
 
 fn mismatch_in(message: &Message, value: &Value, path: &str) -> Result<(), Mismatch> {
     let Value::Object(object) = value else {
-        return refuse(message, path, value, message.short_name());
+        return refuse(message, path, value, &go_name(message));
     };
     for (key, value) in object {
         let Some(field) = message.field(key) else { continue };
@@ -188,12 +188,13 @@ fn one_value(owner: &Message, field: &Field, value: &Value, path: &str) -> Resul
         FieldKind::Message(id) => {
             let message = schema().get(id);
             match message.special {
-                None => return mismatch_in(message, value, path),
+                None if value.is_object() => return mismatch_in(message, value, path),
+                None => false,
                 Some(special) => special_fits(special, value),
             }
         }
     };
-    if fits { Ok(()) } else { refuse(owner, path, value, go_type(field)) }
+    if fits { Ok(()) } else { refuse(owner, path, value, &go_type(field)) }
 }
 
 fn special_fits(special: Special, value: &Value) -> bool {
@@ -215,23 +216,35 @@ fn refuse(owner: &Message, path: &str, value: &Value, expected: &str) -> Result<
     let found = match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
+        // A number that does not fit is shown.
+        Value::Number(number) if expected.starts_with("int") => &format!("number {number}"),
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
     let (owner, path) = (owner.short_name().to_owned(), path.to_owned());
-    Err(Mismatch { owner, path, found, expected: expected.to_owned() })
+    Err(Mismatch { owner, path, found: found.to_owned(), expected: expected.to_owned() })
 }
 
-fn go_type(field: &Field) -> &'static str {
-    match field.kind {
+/// Package and type: the last two parts of the name in the table.
+fn go_name(message: &Message) -> String {
+    let mut parts = message.name.rsplit('.');
+    match (parts.next(), parts.next()) {
+        (Some(name), Some(package)) => format!("{package}.{name}"),
+        _ => message.short_name().to_owned(),
+    }
+}
+
+fn go_type(field: &Field) -> String {
+    let plain = match field.kind {
         FieldKind::String => "string",
         FieldKind::Int32 => "int32",
         FieldKind::Int64 => "int64",
         FieldKind::Bool => "bool",
         FieldKind::Double => "float64",
         FieldKind::Bytes => "[]uint8",
-        FieldKind::Message(id) => schema().get(id).short_name(),
-    }
+        FieldKind::Message(id) => return go_name(schema().get(id)),
+    };
+    plain.to_owned()
 }

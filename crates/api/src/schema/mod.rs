@@ -10,6 +10,7 @@ mod fields;
 mod load;
 mod normalize;
 mod strict;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use normalize::normalize;
 pub use strict::{
     MAX_BODY_BYTES, MAX_JSON_DEPTH, MAX_VALUES, parse_json_strict, strict_decoding_error, too_deep,
 };
+pub use syntax::syntax_error;
 
 /// Position of a message in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -34,6 +34,18 @@ impl FieldSelector {
     /// # Errors
     /// A 400 when it cannot be understood or names another field.
     pub fn parse(text: &str, allowed: &[&str]) -> Result<Self, ApiError> {
+        Self::parse_or(text, allowed, |field| format!("field label not supported: {field}"))
+    }
+
+    /// As [`Self::parse`]; `unknown` says that a field is not offered, in the words of the kind.
+    ///
+    /// # Errors
+    /// A 400 when it cannot be understood or names another field.
+    pub fn parse_or(
+        text: &str,
+        allowed: &[&str],
+        unknown: impl Fn(&str) -> String,
+    ) -> Result<Self, ApiError> {
         if text.len() > SELECTOR_BYTES_MAX {
             let why = format!("invalid selector: it is longer than {SELECTOR_BYTES_MAX} bytes");
             return Err(ApiError::bad_request(why));
@@ -49,7 +61,7 @@ impl FieldSelector {
                 )));
             };
             if !IMPLIED.contains(&field) && !allowed.contains(&field) {
-                return Err(ApiError::bad_request(format!("field label not supported: {field}")));
+                return Err(ApiError::bad_request(unknown(field)));
             }
             let value = unescape(value).map_err(ApiError::bad_request)?;
             terms.push(Term { field: field.to_owned(), value, equal });

@@ -97,7 +97,7 @@ impl Requirement {
     fn check(self) -> Result<Self, String> {
         let wrong = names::qualified_name(&self.key);
         if !wrong.is_empty() {
-            return Err(format!("key: Invalid value: {:?}: {}", self.key, wrong.join("; ")));
+            return Err(format!("<nil>: Invalid value: {:?}: {}", self.key, wrong.join("; ")));
         }
         let integer = matches!(self.operator, Operator::GreaterThan | Operator::LessThan);
         for value in &self.values {
@@ -351,7 +351,10 @@ impl Parser {
         let absent = self.accept("!");
         let key = match self.take() {
             Some(Token::Word(word)) => word,
-            other => return Err(format!("found '{}', expected: !, identifier", Self::found(other.as_ref()))),
+            other => {
+                let wanted = if absent { "identifier" } else { "!, identifier" };
+                return Err(format!("found '{}', expected: {wanted}", Self::found(other.as_ref())));
+            }
         };
         let at_end = matches!(self.peek(), None | Some(Token::Symbol(",")));
         let (operator, values) = match (absent, at_end) {
@@ -407,7 +410,9 @@ impl Parser {
                     values.insert(String::new());
                 }
                 other => {
-                    return Err(format!("found '{}', expected: identifier, ',' or ')'", Self::found(other)));
+                    let wanted =
+                        if values.is_empty() { "',', ')' or identifier" } else { "',', or identifier" };
+                    return Err(format!("found '{}', expected: {wanted}", Self::found(other)));
                 }
             }
             if self.accept(")") {

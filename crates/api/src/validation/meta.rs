@@ -195,6 +195,18 @@ fn finalizers(value: Option<&Value>, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// Finalizers of built-in kinds: standard, or with a domain. Objects made under other rules are checked again by updates.
+pub fn builtin_finalizers(object: &Value) -> Vec<FieldError> {
+    let standard = ["kubernetes", "orphan", "foregroundDeletion"];
+    let found = crate::meta::finalizers(object).into_iter().enumerate();
+    let odd = found.filter(|(_, name)| !name.contains('/') && !standard.contains(name));
+    odd.map(|(index, name)| {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        FieldError::invalid(format!("metadata.finalizers[{index}]"), name, detail)
+    })
+    .collect()
+}
+
 /// Entries of field ownership: who, by what operation, in which notation.
 fn managed_fields(value: Option<&Value>, errors: &mut Vec<FieldError>) {
     for (index, entry) in value.and_then(Value::as_array).into_iter().flatten().enumerate() {

@@ -79,7 +79,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-pub use meta::{NameRule, object_meta, object_meta_update};
+pub use meta::{NameRule, builtin_finalizers, object_meta, object_meta_update};
 pub use priorityclass::SYSTEM_CLASSES as SYSTEM_PRIORITY_CLASSES;
 
 use crate::quantity::Quantity;

@@ -63,13 +63,32 @@ fn claim(headers: &HeaderMap) -> Result<Option<Claim>, ApiError> {
         }
     }
     if any && claim.user.is_empty() {
-        let what = "requested impersonation of groups, uid or extra without impersonating a user name";
+        let what = format!("requested {} without impersonating a user name", claim.in_go());
         return Err(ApiError::bad_request(what));
     }
     Ok(any.then_some(claim))
 }
 
+/// A list of strings as Go writes it.
+fn go_list(list: &[String]) -> String {
+    let texts: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
+    if texts.is_empty() { "(nil)".to_owned() } else { format!("{{{}}}", texts.join(", ")) }
+}
+
 impl Claim {
+    /// As Kubernetes shows it to who claims.
+    fn in_go(&self) -> String {
+        let extra: Vec<String> =
+            self.extra.iter().map(|(key, list)| format!("{key:?}:[]string{}", go_list(list))).collect();
+        let extra = if extra.is_empty() { "(nil)".to_owned() } else { format!("{{{}}}", extra.join(", ")) };
+        format!(
+            "&user.DefaultInfo{{Name:{:?}, UID:{:?}, Groups:[]string{}, Extra:map[string][]string{extra}}}",
+            self.user,
+            self.uid,
+            go_list(&self.groups)
+        )
+    }
+
     fn questions(&self) -> Vec<Attributes<'_>> {
         let base = Attributes {
             verb: "impersonate",
@@ -172,7 +191,13 @@ mod tests {
     #[test]
     fn a_claim_needs_a_user_and_known_headers() {
         assert_eq!(claim(&headers(&[])).unwrap(), None);
-        assert_eq!(claim(&headers(&[(GROUP, "dev")])).unwrap_err().code, 400);
+        let error = claim(&headers(&[(GROUP, "dev"), ("impersonate-extra-a", "b")])).unwrap_err();
+        assert_eq!(
+            error.message,
+            "requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"dev\"}, \
+             Extra:map[string][]string{\"a\":[]string{\"b\"}}} without impersonating a user name"
+        );
+        assert_eq!(error.code, 400);
         assert_eq!(claim(&headers(&[(USER, "x"), ("impersonate-shoes", "y")])).unwrap_err().code, 400);
     }
 }

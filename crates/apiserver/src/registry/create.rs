@@ -24,7 +24,7 @@ impl Registry {
         body: &RawBody,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
-        let document = body.document()?;
+        let document = body.object(place.kind.kind())?;
         let mut object = document.value;
         let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
         warnings.extend(place.kind.warnings(&object, None));
@@ -40,8 +40,8 @@ impl Registry {
         mut object: Value,
         dry_run: bool,
     ) -> Result<bytes::Bytes, ApiError> {
-        refuse_preset(&object)?;
         settle_namespace(place, &mut object)?;
+        refuse_preset(&mut object)?;
         let generate = name_base(&object);
         for attempt in 1.. {
             if let Some(base) = &generate {
@@ -78,6 +78,7 @@ impl Registry {
         if self.store.get(&place.key(&name)).is_some() {
             return Err(taken());
         }
+
         let reservation = self.hooks.before_create(&write, &mut object)?;
         if dry_run {
             return serde_json::to_vec(&object).map(bytes::Bytes::from).map_err(ApiError::internal);
@@ -116,21 +117,24 @@ impl Registry {
     }
 }
 
-fn refuse_preset(object: &Value) -> Result<(), ApiError> {
-    if meta::resource_version(object).is_empty() {
-        return Ok(());
+/// A revision in a new object is refused late, as by Kubernetes; what is no revision is dropped.
+fn refuse_preset(object: &mut Value) -> Result<(), ApiError> {
+    if meta::resource_version(object).parse::<u64>().is_ok_and(|revision| revision != 0) {
+        return Err(ApiError::unnamed("resourceVersion should not be set on objects to be created"));
     }
-    Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"))
+    if let Some(metadata) = meta::metadata_mut(object) {
+        metadata.remove("resourceVersion");
+    }
+    Ok(())
 }
 
 /// The namespace of the path is the namespace of the object.
-pub(super) fn settle_namespace(place: &Place, object: &mut Value) -> Result<(), ApiError> {
+pub(crate) fn settle_namespace(place: &Place, object: &mut Value) -> Result<(), ApiError> {
     let given = meta::namespace(object);
     match &place.namespace {
-        Some(namespace) if !given.is_empty() && given != namespace => Err(ApiError::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({given} != \
-             {namespace})"
-        ))),
+        Some(namespace) if !given.is_empty() && given != namespace => Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
         Some(namespace) => {
             meta::set(object, "namespace", namespace.as_str());
             Ok(())

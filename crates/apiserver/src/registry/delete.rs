@@ -4,22 +4,26 @@
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use konzert_api::{ApiError, FieldError, Gvk, meta, schema};
+use konzert_api::{ApiError, FieldError, GroupResource, Gvk, meta, schema};
 use konzert_store::Expect;
 use serde_json::{Value, json};
 
 use super::create::as_if_stored;
 use super::list::ListAnswer;
 use super::{MAX_ATTEMPTS, Place, Registry, now};
-use crate::decode::RawBody;
+use crate::decode::{RawBody, not_registered};
 use crate::error::Failure;
 use crate::hooks::{DeletionRules, Hooks};
-use crate::options::{ListOptions, Query, dry_run, options_errors};
+use crate::options::{ListOptions, Query, dry_run_error, options_errors};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 const UNSAFE_READ: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 const DELETE_OPTIONS: Gvk = Gvk::fixed("meta.k8s.io", "v1", "DeleteOptions");
+const ORPHANED: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+    remove them or set propagationPolicy=Orphan to suppress this warning";
+/// What holds other objects is looked at before its deletion begins, and says so in other words.
+const LOOKED_AT_FIRST: &[&str] = &["namespaces", "customresourcedefinitions"];
 const KNOWN_OPTIONS: &[&str] = &[
     "apiVersion",
     "kind",
@@ -49,7 +53,7 @@ impl Propagation {
             "Foreground" => Ok(Self::Foreground),
             "Orphan" => Ok(Self::Orphan),
             other => {
-                let known = ["Background", "Foreground", "Orphan", "nil"];
+                let known = ["Foreground", "Background", "Orphan", "nil"];
                 Err(FieldError::not_supported("propagationPolicy", other, &known))
             }
         }
@@ -69,10 +73,16 @@ pub(crate) struct DeleteOptions {
 impl DeleteOptions {
     /// From the body, or from the query when there is no body.
     pub(crate) fn parse(body: &RawBody, query: &Query) -> Result<Self, ApiError> {
-        match body.optional_document()? {
-            Some(document) => Self::from_json(&document.value, query),
+        match body.options()? {
+            Some(options) => Self::from_json(&options, query),
             None => Self::from_json(&json!({}), query),
         }
+    }
+
+    /// What the client should be told who leaves the fate of the dependents to an unusual custom of the kind.
+    pub(crate) fn advice(&self, place: &Place) -> Option<String> {
+        let left = Hooks::deletion_rules(place).default_propagation == Propagation::Orphan;
+        (left && self.propagation.is_none()).then(|| ORPHANED.to_owned())
     }
 
     /// From a `DeleteOptions` object; the query fills in what it leaves out.
@@ -89,14 +99,20 @@ impl DeleteOptions {
             .and_then(Value::as_array)
             .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default();
+        let given: Vec<&String> =
+            body_dry_run.iter().chain(query.texts("dryRun")).filter(|v| !v.is_empty()).collect();
+        let (propagation, mut errors) = propagation(options, query, text("propagationPolicy"));
+        errors.extend(dry_run_error(&given));
+        if !errors.is_empty() {
+            return Err(options_errors("DeleteOptions", errors));
+        }
         Ok(Self {
             // Negative periods have always been read as the shortest one.
             grace_seconds: grace.map(|g| if g < 0 { 1 } else { g }),
             uid: precondition("uid"),
             resource_version: precondition("resourceVersion"),
-            propagation: propagation(options, query, text("propagationPolicy"))?,
-            dry_run: dry_run(&body_dry_run, "DeleteOptions")?
-                || dry_run(query.texts("dryRun"), "DeleteOptions")?,
+            propagation,
+            dry_run: !given.is_empty(),
         })
     }
 }
@@ -106,13 +122,12 @@ fn propagation(
     options: &Value,
     query: &Query,
     policy: Option<String>,
-) -> Result<Option<Propagation>, ApiError> {
-    let orphan = match options.get("orphanDependents").and_then(Value::as_bool) {
-        Some(flag) => Some(flag),
-        None => query.optional_flag("orphanDependents")?,
-    };
+) -> (Option<Propagation>, Vec<FieldError>) {
+    let orphan = options.get("orphanDependents").and_then(Value::as_bool);
+    let orphan = orphan.or_else(|| query.optional_flag("orphanDependents"));
     let Some(policy) = policy.or_else(|| query.text("propagationPolicy").map(str::to_owned)) else {
-        return Ok(orphan.map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background }));
+        let spelled = |orphan| if orphan { Propagation::Orphan } else { Propagation::Background };
+        return (orphan.map(spelled), Vec::new());
     };
     let mut errors = Vec::new();
     if orphan.is_some() {
@@ -120,11 +135,12 @@ fn propagation(
         errors.push(FieldError::invalid("propagationPolicy", policy.as_str(), why));
     }
     match Propagation::parse(&policy) {
-        Ok(propagation) if errors.is_empty() => return Ok(Some(propagation)),
-        Ok(_) => {}
-        Err(error) => errors.push(error),
+        Ok(propagation) => (Some(propagation), errors),
+        Err(error) => {
+            errors.push(error);
+            (None, errors)
+        }
     }
-    Err(options_errors("DeleteOptions", errors))
 }
 
 fn check_options(options: &Value, query: &Query) -> Result<(), ApiError> {
@@ -133,14 +149,21 @@ fn check_options(options: &Value, query: &Query) -> Result<(), ApiError> {
     };
     let kind = map.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
     if kind != "DeleteOptions" {
-        return Err(ApiError::bad_request(format!("{kind} cannot be handled as a DeleteOptions")));
+        let version = map.get("apiVersion").and_then(Value::as_str).unwrap_or("v1");
+        return Err(ApiError::bad_request(not_registered(version, kind)));
     }
     // What a deletion does not understand may be what was to hold it back.
     if let Some(key) = map.keys().find(|key| !KNOWN_OPTIONS.contains(&key.as_str())) {
         return Err(ApiError::bad_request(format!("DeleteOptions: unknown field {key:?}")));
     }
-    schema::check_types(&DELETE_OPTIONS, options)?;
-    if map.get(UNSAFE_READ).and_then(Value::as_bool) == Some(true) || query.flag(UNSAFE_READ)? {
+    schema::check_types(&DELETE_OPTIONS, options).map_err(|mut error| {
+        // Options are read without saying what they were to be.
+        if let Some((_, why)) = error.message.split_once("cannot be handled as a DeleteOptions: ") {
+            error.message = why.to_owned();
+        }
+        error
+    })?;
+    if map.get(UNSAFE_READ).and_then(Value::as_bool) == Some(true) || query.flag(UNSAFE_READ) {
         let error =
             FieldError::forbidden(UNSAFE_READ, "objects that cannot be read are never deleted blindly");
         return Err(options_errors("DeleteOptions", vec![error]));
@@ -307,16 +330,25 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), ApiError> {
     let checks = [
-        ("UID", options.uid.as_deref(), meta::uid(current)),
-        ("ResourceVersion", options.resource_version.as_deref(), meta::resource_version(current)),
+        ("UID", options.uid.as_deref(), meta::uid(current), "deleted and then recreated"),
+        ("ResourceVersion", options.resource_version.as_deref(), meta::resource_version(current), "modified"),
     ];
-    for (what, wanted, found) in checks {
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-            let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
-            );
-            return Err(ApiError::conflict_because(&place.kind.group_resource(), name, &why));
+    for (what, wanted, found, happened) in checks {
+        let Some(wanted) = wanted.filter(|wanted| *wanted != found) else { continue };
+        let resource = place.kind.group_resource();
+        if LOOKED_AT_FIRST.contains(&resource.resource.as_str()) && !place.kind.is_custom() {
+            let failed = if resource.group.is_empty() { "Precondition" } else { "precondition" };
+            let why =
+                format!("{failed} failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+            return Err(ApiError::conflict_because(&resource, name, &why));
         }
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might \
+             have been {happened}"
+        );
+        // Kubernetes names the kind here and not the resource.
+        let kind = place.kind.group_kind();
+        return Err(ApiError::conflict_because(&GroupResource::new(&kind.group, &kind.kind), name, &why));
     }
     Ok(())
 }
@@ -325,18 +357,20 @@ fn answer(place: &Place, rules: &DeletionRules, current: &Value, stored: &Bytes)
     if rules.answers_object {
         return place.present(stored);
     }
-    let status = json!({
+    let mut status = json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
         "details": {
             "name": meta::name(current),
-            "group": place.kind.group(),
             "kind": place.kind.plural(),
             "uid": meta::uid(current),
         },
     });
+    if !place.kind.group().is_empty() {
+        status["details"]["group"] = json!(place.kind.group());
+    }
     crate::present::to_bytes(&status)
 }
 

@@ -40,7 +40,7 @@ impl Registry {
         body: &RawBody,
         query: &Query,
     ) -> Result<Bytes, ApiError> {
-        let mut eviction = body.document()?.value;
+        let mut eviction = body.object("Eviction")?.value;
         expect_kind(&mut eviction, "policy/v1", "Eviction")?;
         let named = meta::name(&eviction);
         if !named.is_empty() && named != name {

@@ -38,10 +38,12 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 pub(crate) use self::apply::ApplyOptions;
+pub(crate) use self::create::settle_namespace;
 pub(crate) use self::delete::{DeleteOptions, Propagation};
 pub(crate) use self::filter::Filter;
 pub(crate) use self::list::ListAnswer;
 pub use self::log::{LogRequest, PodStreams};
+pub(crate) use self::owners::Author;
 pub(crate) use self::patch::{PatchBody, is_apply};
 pub(crate) use self::place::{Definition, Place, Served};
 pub(crate) use self::token::is_continue_token;

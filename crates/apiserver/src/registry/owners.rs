@@ -97,7 +97,7 @@ impl Registry {
     }
 
     /// As [`Self::track`], for an object that is created.
-    pub(super) fn track_new(
+    pub(crate) fn track_new(
         &self,
         place: &Place,
         author: &Author,

@@ -1,7 +1,8 @@
 //! Patch: JSON, merge and strategic merge patches, applied to the current object in the update loop. Server-side apply has
 //! its own way, [`super::apply`].
 
-use konzert_api::{ApiError, Kind, patch};
+use konzert_api::schema::syntax_error;
+use konzert_api::{ApiError, FieldError, GroupKind, Kind, meta, patch};
 use serde_json::Value;
 
 use super::owners::{Author, Owners};
@@ -34,18 +35,16 @@ pub(crate) enum PatchBody {
 impl PatchBody {
     /// Decodes by content type. Returns what is odd about the text, too.
     pub(crate) fn parse(kind: &Kind, body: &RawBody) -> Result<(Self, Vec<String>), ApiError> {
-        let accepted: &[&str] = if kind.is_custom() {
-            &[JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
-        } else {
-            &[JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH]
-        };
-        let refused = || Err(ApiError::unsupported_media_type(accepted));
         match body.content_type.as_str() {
-            JSON_PATCH => json(&body.bytes).map(|d| (Self::Json(d.value), d.problems)),
+            JSON_PATCH => document(body).map(|d| (Self::Json(d.value), d.problems)),
             MERGE_PATCH => merge_document(body).map(|d| (Self::Merge(d.value), d.problems)),
-            STRATEGIC_PATCH if kind.is_custom() => refused(),
-            STRATEGIC_PATCH => merge_document(body).map(|d| (Self::Strategic(d.value), d.problems)),
-            _ => refused(),
+            STRATEGIC_PATCH if !kind.is_custom() => {
+                strategic_document(body).map(|d| (Self::Strategic(d.value), d.problems))
+            }
+            _ if kind.is_custom() => {
+                Err(ApiError::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH, APPLY_PATCH]))
+            }
+            _ => Err(ApiError::no_such_encoding()),
         }
     }
 
@@ -54,17 +53,77 @@ impl PatchBody {
         match self {
             Self::Json(operations) => patch::json_patch(current, operations),
             Self::Merge(merge) => Ok(patch::merge_patch(current, merge)),
-            Self::Strategic(merge) => patch::strategic_merge(kind.gvk(), current, merge),
+            Self::Strategic(merge) => {
+                let mut patched = patch::strategic_merge(kind.gvk(), current, merge)?;
+                // What an object is stands apart from its fields there.
+                for key in ["apiVersion", "kind"] {
+                    patched[key] = current[key].clone();
+                }
+                Ok(patched)
+            }
         }
+    }
+
+    /// The refusal of an object that the patch made, as Kubernetes words it: the patch is what is invalid.
+    fn refused(&self, kind: &Kind, patched: &Value, error: ApiError) -> ApiError {
+        let heading = format!(" cannot be handled as a {}: ", kind.kind());
+        let why = match error.message.split_once(&heading) {
+            Some((_, why)) if error.code == 400 => why,
+            _ => return error,
+        };
+        let shown = match self {
+            Self::Json(_) | Self::Merge(_) => patched.to_string(),
+            Self::Strategic(patch) => in_go(patch),
+        };
+        let cause = FieldError::invalid("patch", shown, why);
+        ApiError::invalid(&GroupKind::default(), "", vec![cause])
     }
 }
 
-fn merge_document(body: &RawBody) -> Result<Document, ApiError> {
-    let document = json(&body.bytes)?;
-    if document.value.is_object() {
-        return Ok(document);
+/// A value as Go prints it: `map[data:map[a:1]]`.
+fn in_go(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(in_go).collect::<Vec<_>>().join(" "))
+        }
+        Value::Object(map) => {
+            let members: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}:{}", in_go(value))).collect();
+            format!("map[{}]", members.join(" "))
+        }
+        plain => plain.to_string(),
     }
-    Err(ApiError::bad_request("the patch must be an object"))
+}
+
+fn document(body: &RawBody) -> Result<Document, ApiError> {
+    if syntax_error(&body.bytes).is_some() {
+        return Err(ApiError::bad_request("invalid JSON patch"));
+    }
+    json(&body.bytes)
+}
+
+fn merge_document(body: &RawBody) -> Result<Document, ApiError> {
+    let document = document(body)?;
+    match &document.value {
+        Value::Object(_) => Ok(document),
+        Value::Null => Err(ApiError::bad_request("Invalid JSON Patch")),
+        other => Err(ApiError::bad_request(format!("error decoding patch: {}", no_map(other)))),
+    }
+}
+
+/// Null is the patch that changes nothing.
+fn strategic_document(body: &RawBody) -> Result<Document, ApiError> {
+    let document = document(body)?;
+    match &document.value {
+        Value::Object(_) | Value::Null => Ok(document),
+        other => Err(ApiError::bad_request(no_map(other))),
+    }
+}
+
+fn no_map(found: &Value) -> String {
+    patch::cannot_unmarshal(found, "map[string]interface {}")
 }
 
 impl Registry {
@@ -80,8 +139,15 @@ impl Registry {
         let (patch, problems) = PatchBody::parse(&place.kind, body)?;
         let mut warnings = Vec::new();
         let make = |current: &Value| {
-            let mut patched = patch.apply(&place.kind, current)?;
-            warnings = shape(&place.kind, &mut patched, problems.clone(), options.field_validation)?;
+            let wished = patch.apply(&place.kind, current)?;
+            let mut patched = wished.clone();
+            let shaped = shape(&place.kind, &mut patched, problems.clone(), options.field_validation);
+            warnings = shaped.map_err(|error| patch.refused(&place.kind, &wished, error))?;
+            let uid = meta::uid(&patched);
+            if !uid.is_empty() && uid != meta::uid(current) {
+                let error = FieldError::immutable("metadata.uid", &Value::from(uid));
+                return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
+            }
             warnings.extend(mode.advice(&place.kind, &patched, current));
             Ok(patched)
         };

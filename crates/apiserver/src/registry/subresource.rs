@@ -27,7 +27,7 @@ impl Registry {
         body: &RawBody,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
-        let document = body.document()?;
+        let document = body.object("Scale")?;
         let warnings = strictness(&document, options.field_validation)?;
         let mut scale = document.value;
         expect_kind(&mut scale, "autoscaling/v1", "Scale")?;
@@ -80,7 +80,7 @@ impl Registry {
         body: &RawBody,
         dry_run: bool,
     ) -> Result<Bytes, ApiError> {
-        let mut binding = body.document()?.value;
+        let mut binding = body.object("Binding")?.value;
         expect_kind(&mut binding, "v1", "Binding")?;
         let node = binding_target(name, &binding)?;
         let now = meta::format_time(now());

@@ -50,13 +50,14 @@ impl Registry {
         mode: Mode,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
-        let document = body.document()?;
+        let document = body.object(place.kind.kind())?;
         let mut object = document.value;
         let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
         if place.kind.is_custom() && meta::resource_version(&object).is_empty() {
             let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
             return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
         }
+        readable_version(&object)?;
         let mut advice = Vec::new();
         let make = |current: &Value| {
             advice = mode.advice(&place.kind, &object, current);
@@ -164,6 +165,12 @@ impl Step<'_> {
     fn check_identity(&self, current: &Value, next: &Value) -> Result<(), ApiError> {
         let group_resource = self.place.kind.group_resource();
         let name = meta::name(next);
+        if name.is_empty() {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.name
+            )));
+        }
         if name != self.name {
             return Err(ApiError::bad_request(format!(
                 "the name of the object ({name}) does not match the name on the URL ({})",
@@ -272,6 +279,15 @@ impl Step<'_> {
             && meta::finalizers(next).is_empty()
             && !Hooks::holds(self.place, next)
     }
+}
+
+/// A revision that nobody can have read fails as it does in Kubernetes, before it can be in conflict.
+fn readable_version(object: &Value) -> Result<(), ApiError> {
+    let version = meta::resource_version(object);
+    if version.is_empty() || version.parse::<u64>().is_ok() {
+        return Ok(());
+    }
+    Err(ApiError::unnamed(format!("strconv.ParseUint: parsing {version:?}: invalid syntax")))
 }
 
 fn owners_of(object: &Value) -> Option<Value> {

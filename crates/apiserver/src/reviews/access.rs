@@ -9,6 +9,7 @@ use crate::auth::{Asked, Attributes, User, decide};
 
 const RESOURCE: &str = "/spec/resourceAttributes";
 const PATH: &str = "/spec/nonResourceAttributes";
+const EXACTLY_ONE: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
 
 /// `SelfSubjectAccessReview`.
 pub(super) fn of_self(question: &Question<'_>) -> Result<Value, ApiError> {
@@ -33,7 +34,7 @@ pub(super) fn local(question: &Question<'_>) -> Result<Value, ApiError> {
     }
     if let Some(value) = question.review.pointer(PATH) {
         let detail = "disallowed on this kind of request";
-        errors.push(FieldError::invalid("spec.nonResourceAttributes", value.clone(), detail));
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", shown(value), detail));
     }
     if errors.is_empty() { Ok(status(question, &subject(question))) } else { Err(question.invalid(errors)) }
 }
@@ -62,16 +63,16 @@ pub(super) fn rules(question: &Question<'_>) -> Result<Value, ApiError> {
 fn attributes_errors(question: &Question<'_>) -> Vec<FieldError> {
     let path = question.review.pointer(PATH).filter(|v| v.is_object());
     match (question.review.pointer(RESOURCE).is_some_and(Value::is_object), path) {
-        (true, Some(path)) => {
-            let detail = "cannot be specified in combination with resourceAttributes";
-            vec![FieldError::invalid("spec.nonResourceAttributes", path.clone(), detail)]
-        }
-        (false, None) => {
-            let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            vec![FieldError::invalid("spec.resourceAttributes", Value::Null, detail)]
-        }
+        (true, Some(path)) => vec![FieldError::invalid("spec", shown(path), EXACTLY_ONE)],
+        (false, None) => vec![FieldError::invalid("spec", Value::Null, EXACTLY_ONE)],
         _ => Vec::new(),
     }
+}
+
+/// `nonResourceAttributes` as Kubernetes shows them.
+fn shown(path: &Value) -> Value {
+    let text = |key: &str| path.get(key).and_then(Value::as_str).unwrap_or_default();
+    json!({ "Path": text("path"), "Verb": text("verb") })
 }
 
 fn subject_errors(question: &Question<'_>) -> Vec<FieldError> {

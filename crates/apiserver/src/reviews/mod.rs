@@ -6,15 +6,15 @@
 mod access;
 mod token;
 
-use konzert_api::{ApiError, FieldError, meta};
+use konzert_api::{ApiError, FieldError, GroupKind, meta};
 use serde_json::Value;
 
 pub(crate) use self::token::token_request;
 use crate::auth::User;
 use crate::decode::{RawBody, shape};
 use crate::dispatch::App;
-use crate::options::FieldValidation;
-use crate::registry::Place;
+use crate::options::WriteOptions;
+use crate::registry::{Author, Mode, Place, settle_namespace};
 
 /// A review on its way to an answer.
 struct Question<'a> {
@@ -43,15 +43,24 @@ pub(crate) fn answer(
     user: &User,
     place: &Place,
     body: &RawBody,
-    validation: FieldValidation,
+    options: &WriteOptions,
 ) -> Result<(Value, Vec<String>), ApiError> {
-    let document = body.document()?;
+    let document = body.object(place.kind.kind())?;
     let mut review = document.value;
-    let warnings = shape(&place.kind, &mut review, document.problems, validation)?;
+    let warnings = shape(&place.kind, &mut review, document.problems, options.field_validation)?;
+    settle_namespace(place, &mut review)?;
+    app.registry.track_new(place, &Author::new(&options.manager, Mode::Whole), &mut review)?;
     let found = ANSWERS.iter().find(|(kind, _)| *kind == place.kind.kind());
     let (_, answer) = found.ok_or_else(ApiError::no_such_resource)?;
     let status = answer(&Question { app, user, place, review: &review })?;
     review["status"] = status;
+    // These two answer who asks, not what was asked.
+    if ["SelfSubjectReview", "SelfSubjectRulesReview"].contains(&place.kind.kind()) {
+        review["metadata"] = serde_json::json!({});
+        if let Some(map) = review.as_object_mut().filter(|map| map.contains_key("spec")) {
+            map.insert("spec".to_owned(), serde_json::json!({}));
+        }
+    }
     if let Some(metadata) = meta::metadata_mut(&mut review) {
         metadata.entry("creationTimestamp").or_insert(Value::Null);
     }
@@ -68,7 +77,8 @@ impl Question<'_> {
     }
 
     fn invalid(&self, errors: Vec<FieldError>) -> ApiError {
-        ApiError::invalid(&self.place.kind.group_kind(), "", errors)
+        // Kubernetes names the group only.
+        ApiError::invalid(&GroupKind::new(self.place.kind.group(), ""), "", errors)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn token_request(
     body: &RawBody,
     options: WriteOptions,
 ) -> Result<(Value, Vec<String>), ApiError> {
-    let document = body.document()?;
+    let document = body.object("TokenRequest")?;
     let mut request = document.value;
     let mut warnings = shape(&mut request, document.problems, options.field_validation)?;
     let stored = place.read(&app.registry.entry(place, account)?.value)?;
@@ -140,7 +140,8 @@ fn bound(app: &App, request: &Value, account: &str, namespace: &str) -> Result<P
         ("v1", "Secret") => ("secrets", Some(namespace)),
         ("v1", "Node") => ("nodes", None),
         (version, kind) => {
-            let what = format!("cannot bind token to object of type {version}, Kind={kind}");
+            let (group, version) = version.split_once('/').unwrap_or(("", version));
+            let what = format!("cannot bind token to object of type {group}/{version}, Kind={kind}");
             return Err(ApiError::bad_request(what));
         }
     };

@@ -11,7 +11,10 @@ async fn preconditions() {
     let path = format!("{CONFIG_MAPS}/a");
     let wrong = json!({ "preconditions": { "uid": "other" } });
     let refused = server.delete(&path, &wrong).await.expect(409);
-    assert!(refused["message"].as_str().unwrap().contains("UID in precondition: other"), "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("the UID in the precondition (other)"),
+        "{refused}"
+    );
     server.delete(&path, &json!({ "preconditions": { "resourceVersion": "1" } })).await.expect(409);
     let right = json!({ "preconditions": {
         "uid": created["metadata"]["uid"], "resourceVersion": created["metadata"]["resourceVersion"],
@@ -105,7 +108,7 @@ async fn options_that_contradict_or_are_not_understood() {
         (json!({ "dryRun": ["Some"] }), 422, "dryRun"),
         (json!({ "grace": 1 }), 400, "grace"),
         (json!({ "kind": "Pod" }), 400, "Pod"),
-        (json!([]), 400, "object"),
+        (json!([]), 400, "array"),
         (json!({ "ignoreStoreReadErrorWithClusterBreakingPotential": true }), 422, "ignoreStoreReadError"),
     ] {
         let refused = server.delete(&path, &options).await.expect(code);
@@ -131,7 +134,10 @@ async fn options_in_every_encoding() {
     server.post(CONFIG_MAPS, &config_map("a")).await.expect(201);
     for (media, body) in [("application/yaml", yaml), ("application/vnd.kubernetes.protobuf", protobuf)] {
         let refused = server.call("DELETE", &path, &[("content-type", media)], body).await.expect(409);
-        assert!(refused["message"].as_str().unwrap().contains("UID in precondition: other"), "{refused}");
+        assert!(
+            refused["message"].as_str().unwrap().contains("the UID in the precondition (other)"),
+            "{refused}"
+        );
     }
     let odd = server.call("DELETE", &path, &[("content-type", "text/plain")], b"x".to_vec()).await;
     assert_eq!(odd.code, 415);

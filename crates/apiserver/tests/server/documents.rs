@@ -155,7 +155,7 @@ async fn a_definition_is_published_at_once_and_taken_back() {
     let document = server.get(url).await.expect(200);
     let schema = &document["components"]["schemas"]["dev.test.v1.Car"];
     assert_eq!(schema["description"], "what drives");
-    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": ".spec.color" }]));
+    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": "spec.color" }]));
     let spec = &schema["properties"]["spec"]["properties"];
     assert_eq!(spec["wheels"]["x-kubernetes-list-type"], "set");
     let patch = &document["paths"]["/apis/test.dev/v1/namespaces/{namespace}/cars/{name}"]["patch"];
@@ -262,7 +262,9 @@ async fn version_health_and_metrics() {
     let excluded = server.get("/livez?verbose&exclude=store&exclude=nobody").await.text();
     assert!(excluded.contains("[+]store excluded: ok\n"), "{excluded}");
     assert!(excluded.contains("cannot be excluded: no matches for \"nobody\""), "{excluded}");
-    server.post("/healthz", &json!({})).await.expect(405);
+    server.post("/version", &json!({})).await.expect(405);
+    server.post("/nowhere", &json!({})).await.expect(404);
+    assert_eq!(server.post("/healthz", &json!({})).await.text(), "ok");
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn bad_schemas_are_refused_in_the_words_of_kubernetes() {
 
     s.properties[spec].x-kubernetes-map-type: Unsupported value: "odd": supported values: "atomic", "granular"
 
-    s.properties[spec].items.x-kubernetes-map-type: Invalid value: "null": must be atomic as item of a list with x-kubernetes-list-type=set
+    s.properties[spec].items.x-kubernetes-map-type: Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set
 
     s.properties[spec].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map
 

@@ -152,7 +152,7 @@ fn finalizers_and_field_ownership() {
                 fields,
                 entry("manager", "a\u{7}".to_owned()),
                 &format!(
-                    "{first}.manager: Invalid value: \"a\\u{{7}}\": invalid character U+0007 (at position 1)"
+                    "{first}.manager: Invalid value: \"a\\a\": invalid character U+0007 (at position 1)"
                 ),
             ),
             (
