@@ -379,7 +379,6 @@ impl FieldError {
         if self.kind.shows_value() {
             let shown = match &self.bad_value {
                 None => String::new(),
-                Some(Value::Null) => ": \"null\"".to_owned(),
                 Some(Value::String(string)) => format!(": {string:?}"),
                 Some(other) => format!(": {other}"),
             };

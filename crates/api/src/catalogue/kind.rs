@@ -122,6 +122,9 @@ impl Kind {
         match self.storage() {
             _ if self.acts_on().is_some() => &["create"],
             StorageClass::Virtual => &["create"],
+            _ if self.is_custom() => {
+                &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+            }
             StorageClass::Durable | StorageClass::Volatile => {
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             }
@@ -217,7 +220,7 @@ impl Kind {
         let mut errors = validation::object_meta(object, self.scope(), rule);
         match self {
             Self::Builtin(row) => errors.extend((row.validate)(object)),
-            Self::Custom(custom) => errors.extend(custom.validate(object)),
+            Self::Custom(custom) => errors = custom.validate_after(object, errors),
         }
         errors
     }
@@ -276,11 +279,11 @@ impl Kind {
         }
     }
 
-    /// What clients are told who use a built-in kind that should not be used any more.
-    pub fn deprecation(&self) -> Option<&'static str> {
+    /// What clients are told who use a kind that should not be used any more.
+    pub fn deprecation(&self) -> Option<&str> {
         match self {
             Self::Builtin(row) => row.deprecation,
-            Self::Custom(_) => None,
+            Self::Custom(custom) => custom.deprecation.as_deref(),
         }
     }
 

@@ -113,7 +113,7 @@ fn bad_schemas_are_refused_in_the_words_of_kubernetes() {
 
     s.properties[spec].x-kubernetes-map-type: Unsupported value: "odd": supported values: "atomic", "granular"
 
-    s.properties[spec].items.x-kubernetes-map-type: Invalid value: "null": must be atomic as item of a list with x-kubernetes-list-type=set
+    s.properties[spec].items.x-kubernetes-map-type: Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set
 
     s.properties[spec].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map
 
@@ -126,7 +126,7 @@ fn bad_schemas_are_refused_in_the_words_of_kubernetes() {
 
     s.properties[spec].x-kubernetes-list-type: Unsupported value: "odd": supported values: "atomic", "set", "map"
 
-    s.properties[spec].default: Invalid value: "string": s.properties[spec].default in body must be of type integer: "string"
+    s.properties[spec].default: Invalid value: "string":  in body must be of type integer: "string"
 
     s.properties[spec].default: Invalid value: {"b":1}: must not have unknown fields
 
@@ -197,7 +197,7 @@ fn subresources_and_paths_of_definitions() {
 
     spec.versions[0].additionalPrinterColumns[0].name: Required value
     spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "odd": must be one of boolean,date,integer,number,string
-    spec.versions[0].additionalPrinterColumns[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,name,password
+    spec.versions[0].additionalPrinterColumns[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,password
     spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: ".a[": is not supported: has an unclosed bracket
 
     spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions
