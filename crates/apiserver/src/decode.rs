@@ -9,7 +9,7 @@ mod identity;
 
 use bytes::Bytes;
 use konzert_api::patch::cannot_unmarshal;
-use konzert_api::{ApiError, Kind, meta, protobuf, schema};
+use konzert_api::{ApiError, FieldError, GroupKind, Kind, meta, protobuf, schema};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ pub(crate) use self::identity::{expect_kind, not_registered};
 use self::identity::{header, unrecognized};
 use crate::options::FieldValidation;
 
+/// So much of a document without a kind is shown.
+const MISSING_KIND_SHOWN: usize = 30;
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -153,6 +155,32 @@ fn protobuf_document(bytes: &[u8]) -> Result<Document, ApiError> {
     Ok(Document { value, problems })
 }
 
+/// Custom objects say what they are.
+fn expect_custom(object: &Value, kind: &Kind) -> Result<(), ApiError> {
+    let given = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    if given("kind").is_empty() {
+        let body = object.to_string();
+        let start: String = body.chars().take(MISSING_KIND_SHOWN).collect();
+        return Err(ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{body}' ({start} ...)",
+            kind.kind()
+        )));
+    }
+    if given("apiVersion") != kind.api_version() {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({})",
+            given("apiVersion"),
+            kind.api_version()
+        )));
+    }
+    if given("kind") != kind.kind() {
+        let error = FieldError::invalid("kind", given("kind"), format!("must be {}", kind.kind()));
+        let found = GroupKind::new(kind.group(), given("kind"));
+        return Err(ApiError::invalid(&found, meta::name(object), vec![error]));
+    }
+    Ok(())
+}
+
 /// Brings a decoded object into the shape of its kind: kind checked, unknown fields reported and dropped, types checked,
 /// defaults filled in. Returns the warnings.
 pub(crate) fn shape(
@@ -161,6 +189,9 @@ pub(crate) fn shape(
     mut problems: Vec<String>,
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
+    if kind.is_custom() {
+        expect_custom(object, kind)?;
+    }
     expect_kind(object, &kind.api_version(), kind.kind())?;
     let unknown = if kind.is_custom() {
         kind.prune(object)
@@ -178,12 +209,7 @@ pub(crate) fn shape(
         metadata.remove("selfLink");
     }
     kind.default(object);
-    let deprecated = match kind {
-        Kind::Custom(custom) => custom.deprecation.clone(),
-        Kind::Builtin(_) => None,
-    };
-    let warned = if validation == FieldValidation::Warn { problems } else { Vec::new() };
-    Ok(warned.into_iter().chain(deprecated).collect())
+    Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
 }
 
 #[cfg(test)]

@@ -41,7 +41,14 @@ impl Presenter {
 
     /// A list, as pieces that follow each other.
     pub(crate) fn list(&self, answer: ListAnswer, now: Timestamp) -> Result<Vec<Bytes>, ApiError> {
-        let metadata = answer.metadata();
+        let mut metadata = answer.metadata();
+        if self.kind.is_custom() && self.shape == Shape::Object {
+            // Lists of custom objects always have the field.
+            let members = metadata.as_object_mut();
+            members.and_then(|m| {
+                (!m.contains_key("continue")).then(|| m.insert("continue".to_owned(), json!("")))
+            });
+        }
         match self.shape {
             Shape::Object => Ok(concatenated(&self.kind, &metadata, answer.items)),
             Shape::Table(version) => {

@@ -125,6 +125,9 @@ impl Kind {
         match self.storage() {
             _ if self.acts_on().is_some() => &["create"],
             StorageClass::Virtual => &["create"],
+            _ if self.is_custom() => {
+                &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+            }
             StorageClass::Durable | StorageClass::Volatile => {
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             }
@@ -229,7 +232,7 @@ impl Kind {
                 }
                 errors.extend((row.validate)(object));
             }
-            Self::Custom(custom) => errors.extend(custom.validate(object)),
+            Self::Custom(custom) => errors = custom.validate_after(object, errors),
         }
         errors
     }
@@ -288,11 +291,11 @@ impl Kind {
         }
     }
 
-    /// What clients are told who use a built-in kind that should not be used any more.
-    pub fn deprecation(&self) -> Option<&'static str> {
+    /// What clients are told who use a kind that should not be used any more.
+    pub fn deprecation(&self) -> Option<&str> {
         match self {
             Self::Builtin(row) => row.deprecation,
-            Self::Custom(_) => None,
+            Self::Custom(custom) => custom.deprecation.as_deref(),
         }
     }
 

@@ -13,8 +13,8 @@ use crate::status::FieldError;
 use crate::table::{AGE, Column, NAME};
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS: [&str; 9] =
-    ["byte", "date", "date-time", "double", "float", "int32", "int64", "name", "password"];
+const COLUMN_FORMATS: [&str; 8] =
+    ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const COLUMNS_MAX: usize = 64;
 const SELECTABLE_MAX: usize = 8;
 
@@ -27,7 +27,6 @@ pub(super) fn columns(
     let wished = list(version, "/additionalPrinterColumns");
     let (mut columns, mut printers) = (vec![NAME], Vec::new());
     if wished.len() > COLUMNS_MAX {
-        let path = format!("{path}.additionalPrinterColumns");
         errors.push(FieldError::too_many(path, wished.len(), COLUMNS_MAX));
         return (columns, printers);
     }
@@ -39,7 +38,7 @@ pub(super) fn columns(
         }
     }
     for (index, column) in wished.iter().enumerate() {
-        let path = format!("{path}.additionalPrinterColumns[{index}]");
+        let path = format!("{path}[{index}]");
         if let Some(printer) = column_path(column, &path, errors) {
             printers.push(printer);
         }
@@ -104,7 +103,7 @@ fn pointer(path: &str) -> Option<String> {
 pub(super) fn scale(version: &Value, path: &str, errors: &mut Vec<FieldError>) -> Option<ScalePaths> {
     let scale = version.pointer("/subresources/scale").filter(|v| !v.is_null())?;
     let mut read = |key: &str, roots: &[&str], detail: &str| {
-        let (path, value) = (format!("{path}.subresources.scale.{key}"), text(scale, &format!("/{key}")));
+        let (path, value) = (format!("{path}.scale.{key}"), text(scale, &format!("/{key}")));
         let found = pointer(value).filter(|p| roots.iter().any(|root| p.starts_with(root)));
         if value.is_empty() {
             errors.push(FieldError::required(path, ""));
@@ -134,7 +133,6 @@ pub(super) fn selectable(
     errors: &mut Vec<FieldError>,
 ) -> Vec<String> {
     let mut fields = BTreeSet::new();
-    let path = format!("{path}.selectableFields");
     for (index, field) in list(version, "/selectableFields").iter().enumerate() {
         let (at, json_path) = (format!("{path}[{index}].jsonPath"), text(field, "/jsonPath"));
         if json_path.is_empty() {

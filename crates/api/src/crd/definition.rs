@@ -63,6 +63,7 @@ fn flag(value: &Value, key: &str) -> bool {
 pub(crate) fn default_definition(crd: &mut Value) {
     let kind = text(crd, "/spec/names/kind").to_owned();
     let Some(spec) = crd.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    spec.retain(|key, value| key != "preserveUnknownFields" || *value != Value::Bool(false));
     spec.entry("conversion").or_insert_with(|| json!({ "strategy": "None" }));
     if let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut)
         && !kind.is_empty()
@@ -85,6 +86,65 @@ pub fn is_established(crd: &Value) -> bool {
         .any(|c| text(c, "/type") == "Established" && text(c, "/status") == "True")
 }
 
+/// Which parts of its versions a definition says once, because they are the same in all of them: schema, subresources,
+/// columns, selectable fields. What is wrong with such a part is told once, and of the whole definition.
+struct Common([bool; 4]);
+
+/// Where the parts of a version stand in messages.
+struct Paths {
+    version: String,
+    schema: String,
+    subresources: String,
+    columns: String,
+    selectable: String,
+}
+
+/// What is wrong with one version: with itself, and with its parts.
+#[derive(Default)]
+struct Findings {
+    version: Vec<FieldError>,
+    parts: [Vec<FieldError>; 4],
+}
+
+impl Common {
+    fn of(crd: &Value) -> Self {
+        let versions = list(crd, "/spec/versions");
+        let part = |version: &Value, key: &str| {
+            let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+            version.get(key).filter(|value| !empty(value)).cloned().unwrap_or_default()
+        };
+        let same = |key: &str| versions.windows(2).all(|two| part(&two[0], key) == part(&two[1], key));
+        Self(["schema", "subresources", "additionalPrinterColumns", "selectableFields"].map(same))
+    }
+
+    fn paths(&self, index: usize) -> Paths {
+        let version = format!("spec.versions[{index}]");
+        let [schema, subresources, columns, selectable] = self.0;
+        let at = |is_common: bool| if is_common { "spec" } else { version.as_str() };
+        Paths {
+            schema: format!(
+                "{}.openAPIV3Schema",
+                if schema { "spec.validation".to_owned() } else { format!("{version}.schema") }
+            ),
+            subresources: format!("{}.subresources", at(subresources)),
+            columns: format!("{}.additionalPrinterColumns", at(columns)),
+            selectable: format!("{}.selectableFields", at(selectable)),
+            version,
+        }
+    }
+}
+
+fn schema_of(version: &Value) -> Option<&Value> {
+    version.pointer("/schema/openAPIV3Schema").filter(|raw| !raw.is_null())
+}
+
+fn missing_schemas(crd: &Value) -> Vec<FieldError> {
+    let versions = list(crd, "/spec/versions").iter().enumerate().take(VERSIONS_MAX);
+    let missing = versions.filter(|(_, version)| schema_of(version).is_none());
+    let path = |index: usize| format!("spec.versions[{index}].schema.openAPIV3Schema");
+    missing.map(|(index, _)| FieldError::required(path(index), "")).collect()
+}
+
 /// The rows of a definition, one per served version.
 ///
 /// # Errors
@@ -92,17 +152,27 @@ pub fn is_established(crd: &Value) -> bool {
 pub fn custom_kinds(crd: &Value) -> Result<Vec<CustomKind>, Vec<FieldError>> {
     let mut crd = crd.clone();
     default_definition(&mut crd);
+    let common = Common::of(&crd);
     let mut errors = check_group(&crd);
+    errors.extend(missing_schemas(&crd));
     let mut kinds = Vec::new();
+    let mut shared = Vec::new();
     for (index, version) in list(&crd, "/spec/versions").iter().enumerate().take(VERSIONS_MAX) {
-        match custom_kind(&crd, version, &format!("spec.versions[{index}]")) {
-            Ok(kind) if flag(version, "served") => kinds.push(kind),
-            Ok(_) => {}
-            Err(wrong) => errors.extend(wrong),
+        let mut found = Findings::default();
+        let kind = custom_kind(&crd, version, &common.paths(index), &mut found);
+        kinds.extend(kind.filter(|_| flag(version, "served")));
+        errors.append(&mut found.version);
+        for (part, is_common) in found.parts.into_iter().zip(common.0) {
+            match (is_common, index) {
+                (false, _) => errors.extend(part),
+                (true, 0) => shared.extend(part),
+                (true, _) => {}
+            }
         }
     }
-    errors.extend(check_versions(&crd));
+    errors.extend(check_versions(&crd, &common));
     errors.extend(check_names(&crd, "spec.names"));
+    errors.append(&mut shared);
     errors.extend(check_conversion(&crd));
     if crd.get("status").is_some() {
         errors.extend(check_names(&crd, "status.acceptedNames"));
@@ -152,7 +222,8 @@ fn check_group(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (group, plural) = (text(crd, "/spec/group"), text(crd, "/spec/names/plural"));
     let name = meta::name(crd);
-    if name != format!("{plural}.{group}") {
+    // Later, group and plural are immutable.
+    if !is_established(crd) && name != format!("{plural}.{group}") {
         let detail = "must be spec.names.plural+\".\"+spec.group";
         errors.push(FieldError::invalid("metadata.name", name, detail));
     }
@@ -215,15 +286,19 @@ fn check_names(crd: &Value, path: &str) -> Vec<FieldError> {
     errors
 }
 
-fn check_versions(crd: &Value) -> Vec<FieldError> {
+fn check_versions(crd: &Value, common: &Common) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let versions = list(crd, "/spec/versions");
     if versions.len() > VERSIONS_MAX {
         errors.push(FieldError::too_many("spec.versions", versions.len(), VERSIONS_MAX));
     }
-    // What was found is a whole list of versions; nobody wants to read it again.
-    let invalid =
-        |detail: &str| FieldError { bad_value: None, ..FieldError::invalid("spec.versions", "", detail) };
+    let invalid = |detail: &str| {
+        let detail = match shown_versions(crd, common) {
+            Some(shown) => format!("{shown}: {detail}"),
+            None => detail.to_owned(),
+        };
+        FieldError { bad_value: None, ..FieldError::invalid("spec.versions", "", detail) }
+    };
     let distinct: BTreeSet<&str> = versions.iter().map(|v| text(v, "/name")).collect();
     if distinct.len() != versions.len() {
         errors.push(invalid("must contain unique version names"));
@@ -231,7 +306,33 @@ fn check_versions(crd: &Value) -> Vec<FieldError> {
     if versions.iter().filter(|v| flag(v, "storage")).count() != 1 {
         errors.push(invalid("must have exactly one version marked as storage version"));
     }
+    let first = versions.first().map_or("", |v| text(v, "/name"));
+    if !first.is_empty() {
+        errors.extend(named("spec.version", first, &names::dns1035_label(first)));
+    }
     errors
+}
+
+/// The versions as messages print them. Parts that are not said for all of them at once would fill pages: then `None`.
+fn shown_versions(crd: &Value, common: &Common) -> Option<String> {
+    let Some(versions) = crd.pointer("/spec/versions").and_then(Value::as_array) else {
+        return Some("null".to_owned());
+    };
+    if common.0.contains(&false) || versions.len() > VERSIONS_MAX {
+        return None;
+    }
+    let one = |version: &Value| {
+        format!(
+            "{{\"Name\":{},\"Served\":{},\"Storage\":{},\"Deprecated\":{},\"DeprecationWarning\":{},\"Schema\":null,\
+             \"Subresources\":null,\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}}",
+            json!(text(version, "/name")),
+            flag(version, "served"),
+            flag(version, "storage"),
+            flag(version, "deprecated"),
+            version.get("deprecationWarning").unwrap_or(&Value::Null),
+        )
+    };
+    Some(format!("[{}]", versions.iter().map(one).collect::<Vec<_>>().join(",")))
 }
 
 fn check_conversion(crd: &Value) -> Vec<FieldError> {
@@ -254,16 +355,20 @@ fn check_stored_versions(crd: &Value) -> Vec<FieldError> {
     let path = "status.storedVersions";
     let stored = strings(crd, "/status/storedVersions");
     if stored.is_empty() {
-        return vec![FieldError::invalid(path, json!([]), "must have at least one stored version")];
+        return vec![FieldError::invalid(path, Value::Null, "must have at least one stored version")];
     }
     let mut errors = Vec::new();
-    let storage = storage_version(crd);
-    if !storage.is_empty() && !stored.iter().any(|v| v == storage) {
-        let why = format!("must have the storage version {storage}");
-        errors.push(FieldError::invalid(path, json!(stored), why));
+    let mut left: Vec<&str> = stored.iter().map(String::as_str).collect();
+    for version in list(crd, "/spec/versions") {
+        let name = text(version, "/name");
+        let known = left.contains(&name);
+        left.retain(|v| *v != name);
+        if flag(version, "storage") && !known {
+            let why = format!("must have the storage version {name}");
+            errors.push(FieldError::invalid(path, json!(stored), why));
+        }
     }
-    let versions: Vec<&str> = list(crd, "/spec/versions").iter().map(|v| text(v, "/name")).collect();
-    for (index, version) in stored.iter().enumerate().filter(|(_, v)| !versions.contains(&v.as_str())) {
+    for (index, version) in stored.iter().enumerate().filter(|(_, v)| left.contains(&v.as_str())) {
         let detail = format!(
             "missing from spec.versions; {version} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {version} and removes {version} from status.storedVersions"
         );
@@ -291,8 +396,7 @@ fn check_deprecation(version: &Value, path: &str) -> Vec<FieldError> {
 }
 
 /// With a status subresource, the root says nothing that would get lost for the status alone.
-fn check_root(raw: &Value, version: &Value, path: &str) -> Option<FieldError> {
-    version.pointer("/subresources/status").filter(|v| !v.is_null())?;
+fn check_root(raw: &Value, path: &str) -> Option<FieldError> {
     let kind = text(raw, "/type");
     if !kind.is_empty() && kind != "object" {
         let why = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
@@ -311,34 +415,38 @@ fn check_root(raw: &Value, version: &Value, path: &str) -> Option<FieldError> {
     odd.then(|| FieldError { bad_value: None, ..FieldError::invalid(path, "", why) })
 }
 
-fn custom_kind(crd: &Value, version: &Value, path: &str) -> Result<CustomKind, Vec<FieldError>> {
+fn has_status(version: &Value) -> bool {
+    version.pointer("/subresources/status").is_some_and(|v| !v.is_null())
+}
+
+/// One version; `None` when something is wrong with it.
+fn custom_kind(crd: &Value, version: &Value, paths: &Paths, found: &mut Findings) -> Option<CustomKind> {
     let version_name = text(version, "/name");
-    let mut errors: Vec<FieldError> =
-        named(format!("{path}.name"), version_name, &names::dns1035_label(version_name))
-            .into_iter()
-            .collect();
-    errors.extend(check_deprecation(version, path));
-    let schema_path = format!("{path}.schema.openAPIV3Schema");
-    let raw_schema = version.pointer("/schema/openAPIV3Schema").filter(|raw| !raw.is_null());
-    errors.extend(raw_schema.and_then(|raw| check_root(raw, version, &schema_path)));
-    let schema = match raw_schema {
-        None => Err(vec![FieldError::required(&schema_path, "")]),
-        Some(raw) => Structural::parse(raw, &schema_path),
-    };
-    let schema = schema.map_err(|wrong| errors.extend(wrong)).ok();
-    let scale = columns::scale(version, path, &mut errors);
-    let (columns, printers) = columns::columns(version, path, &mut errors);
+    let at = format!("{}.name", paths.version);
+    found.version.extend(named(at, version_name, &names::dns1035_label(version_name)));
+    found.version.extend(check_deprecation(version, &paths.version));
+    let [about_schema, about_scale, about_columns, about_selectable] = &mut found.parts;
+    let raw_schema = schema_of(version);
+    if has_status(version) {
+        about_schema.extend(raw_schema.and_then(|raw| check_root(raw, &paths.schema)));
+    }
+    let schema = raw_schema.and_then(|raw| {
+        Structural::parse(raw, &paths.schema).map_err(|wrong| about_schema.extend(wrong)).ok()
+    });
+    let scale = columns::scale(version, &paths.subresources, about_scale);
+    let (columns, printers) = columns::columns(version, &paths.columns, about_columns);
     let selectable_fields = schema
         .as_ref()
-        .map(|schema| columns::selectable(version, schema, path, &mut errors))
+        .map(|schema| columns::selectable(version, schema, &paths.selectable, about_selectable))
         .unwrap_or_default();
-    let Some(schema) = schema.filter(|_| errors.is_empty()) else { return Err(errors) };
+    let fine = found.version.is_empty() && found.parts.iter().all(Vec::is_empty);
+    let schema = schema.filter(|_| fine)?;
     // What was accepted counts; a name that another kind has is not served.
     let accepted = !text(crd, "/status/acceptedNames/plural").is_empty();
     let root = if accepted { "/status/acceptedNames" } else { "/spec/names" };
     let names = |key: &str| text(crd, &format!("{root}/{key}")).to_owned();
     let gvk = Gvk::new(text(crd, "/spec/group").to_owned(), version_name.to_owned(), names("kind"));
-    Ok(CustomKind {
+    Some(CustomKind {
         deprecation: deprecation(version, &gvk),
         gvk,
         list_kind: names("listKind"),
@@ -349,7 +457,7 @@ fn custom_kind(crd: &Value, version: &Value, path: &str) -> Result<CustomKind, V
         scope: if text(crd, "/spec/scope") == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
         storage_version: flag(version, "storage"),
         stored_as: storage_version(crd).to_owned(),
-        status: version.pointer("/subresources/status").is_some_and(|v| !v.is_null()),
+        status: has_status(version),
         scale,
         columns,
         raw_schema: Arc::new(published(raw_schema, &selectable_fields)),

@@ -112,16 +112,17 @@ impl CustomKind {
 
     /// What is wrong with a new object, besides its metadata as such.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = self.schema.validate(object);
-        errors.extend(self.scale_errors(object, Changed::Whole));
-        errors
+        self.validate_after(object, Vec::new())
+    }
+
+    /// As [`Self::validate`], after what was found about the metadata.
+    pub(crate) fn validate_after(&self, object: &Value, metadata: Vec<FieldError>) -> Vec<FieldError> {
+        self.schema.validate_with(object, metadata, self.scale_errors(object, Changed::Whole))
     }
 
     /// What is wrong with a change, besides the metadata as such. What was wrong before and did not change is let pass.
     pub fn validate_update(&self, old: &Value, new: &Value, part: Changed) -> Vec<FieldError> {
-        let mut errors = self.schema.validate_update(old, new, part);
-        errors.extend(self.scale_errors(new, part));
-        errors
+        self.schema.validate_update_with(old, new, part, self.scale_errors(new, part))
     }
 
     /// The numbers behind the `scale` subresource are numbers.

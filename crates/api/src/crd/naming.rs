@@ -40,7 +40,8 @@ pub(crate) fn prepare(crd: &mut Value) {
     let storage = storage_version(crd).to_owned();
     if let Some(map) = crd.as_object_mut() {
         let names = json!({ "kind": "", "plural": "" });
-        let status = json!({ "acceptedNames": names, "conditions": [], "storedVersions": [storage] });
+        let stored = if storage.is_empty() { Value::Null } else { json!([storage]) };
+        let status = json!({ "acceptedNames": names, "conditions": [], "storedVersions": stored });
         map.insert("status".to_owned(), status);
     }
 }
@@ -48,6 +49,9 @@ pub(crate) fn prepare(crd: &mut Value) {
 /// Notes the storage version as one in which objects may be stored.
 pub fn note_storage(crd: &mut Value) {
     let storage = json!(storage_version(crd));
+    if storage == "" {
+        return;
+    }
     let Some(map) = crd.as_object_mut() else { return };
     let Some(status) = map.entry("status").or_insert_with(|| json!({})).as_object_mut() else { return };
     let stored = status.entry("storedVersions").or_insert_with(|| json!([]));

@@ -271,7 +271,7 @@ fn bad_definitions_are_refused() {
         (
             "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations",
             json!([{"rule": "self.foo"}]),
-            "spec.versions[0].schema.openAPIV3Schema.x-kubernetes-validations[0].rule: Invalid value: apiextensions.ValidationRule{Rule:\"self.foo\", Message:\"\", MessageExpression:\"\", Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:\"\", OptionalOldSelf:(*bool)(nil)}: compilation failed: ERROR: <input>:1:5: undefined field 'foo'\n | self.foo\n | ....^",
+            "spec.versions[0].schema.openAPIV3Schema.x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.foo\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:5: undefined field 'foo'\n | self.foo\n | ....^",
         ),
         (
             "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour/default",

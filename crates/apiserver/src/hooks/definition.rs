@@ -13,7 +13,12 @@ use crate::registry::Mode;
 /// Holds a definition until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
-pub(super) const DELETION: DeletionRules = DeletionRules { mark: mark_terminating, ..DEFAULT_DELETION };
+pub(super) const DELETION: DeletionRules = DeletionRules {
+    mark: mark_terminating,
+    // The first deletion only marks: the mark brings the finalizer.
+    holds: |definition| !meta::is_being_deleted(definition),
+    ..DEFAULT_DELETION
+};
 
 #[allow(clippy::unnecessary_wraps, reason = "the type of the table of hooks")]
 pub(super) fn before_create(
@@ -21,7 +26,6 @@ pub(super) fn before_create(
     write: &Write<'_>,
     object: &mut Value,
 ) -> Result<Reservation, ApiError> {
-    add_finalizer(object);
     crd::establish(object, &definitions::taken(write.registry, object), write.now);
     Ok(Reservation::default())
 }
@@ -42,7 +46,6 @@ pub(super) fn before_update(
     if mode != Mode::Whole || meta::is_being_deleted(old) {
         return Ok(Reservation::default());
     }
-    add_finalizer(new);
     crd::establish(new, &definitions::taken(write.registry, new), write.now);
     Ok(Reservation::default())
 }
@@ -55,8 +58,9 @@ fn add_finalizer(definition: &mut Value) {
     meta::set(definition, "finalizers", all);
 }
 
-/// Sets the condition `Terminating`.
+/// Sets the condition `Terminating`, and what holds the definition until its objects are gone.
 fn mark_terminating(definition: &mut Value, now: Timestamp) {
+    add_finalizer(definition);
     if !definition["status"].is_object() {
         definition["status"] = json!({});
     }

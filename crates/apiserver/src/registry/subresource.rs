@@ -16,6 +16,11 @@ impl Registry {
     /// GET `scale`.
     pub(crate) fn scale(&self, place: &Place, name: &str) -> Result<Bytes, ApiError> {
         let object = decode(&self.get(place, name)?)?;
+        let wished = place.kind.replicas_pointer().filter(|_| place.kind.is_custom());
+        if let Some(pointer) = wished.filter(|pointer| object.pointer(pointer).is_none()) {
+            let field = pointer.replace('/', ".");
+            return Err(ApiError::internal(format!("the spec replicas field {field:?} does not exist")));
+        }
         to_bytes(&scale_of(place, &object)?)
     }
 
@@ -31,6 +36,12 @@ impl Registry {
         let warnings = strictness(&document, options.field_validation)?;
         let mut scale = document.value;
         expect_kind(&mut scale, "autoscaling/v1", "Scale")?;
+        let given = meta::name(&scale);
+        if !given.is_empty() && given != name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
+        }
         let bytes = self.rescale(place, name, &options, |_| Ok(scale.clone())).await?;
         Ok(Written { bytes, warnings })
     }
@@ -119,7 +130,7 @@ pub(super) fn replicas_set(
     current: &Value,
     scale: &Value,
 ) -> Result<Value, ApiError> {
-    let replicas = wished_replicas(name, scale)?;
+    let replicas = wished_replicas(place, name, scale)?;
     let mut next = current.clone();
     if !place.kind.set_replicas(&mut next, replicas) {
         return Err(ApiError::no_such_resource());
@@ -136,7 +147,7 @@ pub(super) fn scale_of(place: &Place, object: &Value) -> Result<Value, ApiError>
     place.kind.scale_of(object).ok_or_else(ApiError::no_such_resource)
 }
 
-fn wished_replicas(name: &str, scale: &Value) -> Result<i64, ApiError> {
+fn wished_replicas(place: &Place, name: &str, scale: &Value) -> Result<i64, ApiError> {
     let invalid = |error| ApiError::invalid(&GroupKind::new("autoscaling", "Scale"), name, vec![error]);
     let field = "spec.replicas";
     let replicas = match scale.pointer("/spec/replicas") {
@@ -146,7 +157,8 @@ fn wished_replicas(name: &str, scale: &Value) -> Result<i64, ApiError> {
             .filter(|n| i32::try_from(*n).is_ok())
             .ok_or_else(|| invalid(FieldError::type_invalid(field, value.clone(), "must be an integer")))?,
     };
-    if replicas < 0 {
+    // Of custom objects, the number is judged where it stands in them.
+    if replicas < 0 && !place.kind.is_custom() {
         let detail = "must be greater than or equal to 0";
         return Err(invalid(FieldError::invalid(field, replicas, detail)));
     }

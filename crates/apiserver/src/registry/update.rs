@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use konzert_api::crd::Changed;
-use konzert_api::{ApiError, FieldError, Kind, Subresource, apply, meta};
+use konzert_api::{ApiError, FieldError, GroupKind, Kind, Subresource, apply, meta};
 use konzert_store::{Entry, Expect};
 use serde_json::Value;
 
@@ -53,13 +53,17 @@ impl Registry {
         let document = body.object(place.kind.kind())?;
         let mut object = document.value;
         let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
-        if place.kind.is_custom() && meta::resource_version(&object).is_empty() {
-            let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-            return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
-        }
+        let unconditional = place.kind.is_custom() && meta::resource_version(&object).is_empty();
         readable_version(&object)?;
         let mut advice = Vec::new();
         let make = |current: &Value| {
+            if unconditional {
+                let error =
+                    FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                // Here the resource stands for the kind, as upstream.
+                let resource = GroupKind::new(place.kind.group(), place.kind.plural());
+                return Err(ApiError::invalid(&resource, name, vec![error]));
+            }
             advice = mode.advice(&place.kind, &object, current);
             Ok(object.clone())
         };

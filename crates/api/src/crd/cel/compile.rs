@@ -61,19 +61,24 @@ impl RuleSpec {
 
     /// As error messages show it.
     fn shown(&self) -> String {
-        let pointer =
-            |kind: &str, set: bool| format!("(*{kind})({})", if set { "0xc000000000" } else { "nil" });
+        let quoted = |text: &str| escaped(&Value::from(text).to_string());
+        let optional = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
         format!(
-            "apiextensions.ValidationRule{{Rule:{:?}, Message:{:?}, MessageExpression:{:?}, Reason:{}, FieldPath:{:?}, \
-             OptionalOldSelf:{}}}",
-            self.rule,
-            self.message,
-            self.message_expression,
-            pointer("apiextensions.FieldValueErrorReason", self.reason.is_some()),
-            self.field_path,
-            pointer("bool", self.optional_old_self.is_some()),
+            "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\
+             \"OptionalOldSelf\":{}}}",
+            quoted(&self.rule),
+            quoted(&self.message),
+            quoted(&self.message_expression),
+            optional(self.reason.as_deref().map(quoted)),
+            quoted(&self.field_path),
+            optional(self.optional_old_self.map(|set| set.to_string())),
         )
     }
+}
+
+/// JSON that could stand in a page, as messages have it.
+fn escaped(json: &str) -> String {
+    json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
 /// Something was wrong, and was noted.

@@ -18,9 +18,6 @@ const REGEX: f64 = 0.25;
 /// Assumed length of the pattern behind a named format.
 const FORMAT_PATTERN: f64 = 128.0;
 
-/// Longest text of a number, time, duration or address.
-const SCALAR_TEXT_MAX: u64 = 48;
-
 /// From the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
@@ -365,10 +362,8 @@ impl Estimator<'_> {
             "string" if matches!(first, Some(Type::Bytes)) => {
                 (walk(0, 1.0), Some(Range { min: size(0).min / 4, max: size(0).max }))
             }
-            // Scalars print short. Kubernetes takes them for texts of any length and refuses to add them to one.
-            "string" if !matches!(first, Some(Type::String)) => {
-                (one, Some(Range { min: 1, max: SCALAR_TEXT_MAX }))
-            }
+            // Kubernetes takes them for texts of any length and refuses to add them to one.
+            "string" if !matches!(first, Some(Type::String)) => (one, Some(UNKNOWN)),
             "strings.quote" => {
                 let text = size(0);
                 let max = text.max.saturating_mul(2).saturating_add(2);

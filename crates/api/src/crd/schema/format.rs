@@ -40,10 +40,13 @@ static EMAIL: LazyLock<Regex> =
 pub(super) fn out_of_range(node: &Node, value: &Value, path: &str) -> Option<String> {
     let format = node.format.as_deref().unwrap_or_default();
     let fits = match (node.kind, format) {
-        (Some(Type::Integer), "int32") => {
-            value.as_i64().map_or_else(|| value.is_f64(), |n| i32::try_from(n).is_ok())
+        (Some(Type::Integer), "int32") => value.as_i64().map_or_else(
+            || value.as_f64().is_some_and(|n| value.is_f64() && n.fract() == 0.0),
+            |n| i32::try_from(n).is_ok(),
+        ),
+        (Some(Type::Integer), _) => {
+            value.is_i64() || value.as_f64().is_some_and(|n| value.is_f64() && n.fract() == 0.0)
         }
-        (Some(Type::Integer), _) => value.is_i64() || value.is_f64(),
         (Some(Type::Number), "float") => value.as_f64().is_some_and(|n| n.abs() <= f64::from(f32::MAX)),
         _ => true,
     };

@@ -187,7 +187,19 @@ impl Structural {
 
     /// What is wrong with a new object.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = validate::object(&self.root, object, None);
+        self.validate_with(object, Vec::new(), Vec::new())
+    }
+
+    /// As [`Self::validate`]; `before` and `more` are findings of others about the same object.
+    pub(super) fn validate_with(
+        &self,
+        object: &Value,
+        before: Vec<FieldError>,
+        more: Vec<FieldError>,
+    ) -> Vec<FieldError> {
+        let mut errors = before;
+        errors.extend(validate::object(&self.root, object, None));
+        errors.extend(more);
         errors.extend(embedded::check(&self.root, object, "", false));
         errors.extend(lists::check(&self.root, object, ""));
         self.with_rules(errors, object, None)
@@ -195,6 +207,17 @@ impl Structural {
 
     /// What is wrong with a change. What was wrong before and did not change is let pass.
     pub fn validate_update(&self, old: &Value, new: &Value, part: Changed) -> Vec<FieldError> {
+        self.validate_update_with(old, new, part, Vec::new())
+    }
+
+    /// As [`Self::validate_update`]; `more` are findings of others about the same object.
+    pub(super) fn validate_update_with(
+        &self,
+        old: &Value,
+        new: &Value,
+        part: Changed,
+        more: Vec<FieldError>,
+    ) -> Vec<FieldError> {
         let mut errors = match (part, self.root.properties.get("status"), new.get("status")) {
             (Changed::Whole, _, _) => validate::object(&self.root, new, Some(old)),
             (Changed::Status, Some(node), Some(status)) => {
@@ -202,6 +225,7 @@ impl Structural {
             }
             (Changed::Status, _, _) => Vec::new(),
         };
+        errors.extend(more);
         errors.extend(embedded::check(&self.root, new, "", false));
         if lists::check(&self.root, old, "").is_empty() {
             errors.extend(lists::check(&self.root, new, ""));

@@ -12,6 +12,9 @@ use crate::status::{FieldError, FieldErrorKind};
 /// More wrong places than this are not collected.
 const ERRORS_MAX: usize = 50;
 
+/// The largest integer that floating point holds without gaps.
+const SAFE_MAX: f64 = 9_007_199_254_740_991.0;
+
 struct Checker {
     errors: Vec<FieldError>,
     /// How much fitted: of several alternatives, the one that fits best says why it does not.
@@ -25,10 +28,17 @@ pub(super) fn object(root: &Node, object: &Value, old: Option<&Value>) -> Vec<Fi
     checker.errors
 }
 
-/// Checks a value on its own.
+/// Checks a value on its own; what is said of it names places within it, the findings stand below `path`.
 pub(super) fn value(node: &Node, value: &Value, old: Option<&Value>, path: &str) -> Vec<FieldError> {
     let mut checker = Checker { errors: Vec::new(), matched: 0 };
-    checker.value(node, value, old, path);
+    checker.value(node, value, old, "");
+    for error in &mut checker.errors {
+        error.path = match error.path.as_str() {
+            "<nil>" => path.to_owned(),
+            inner if inner.starts_with('[') => format!("{path}{inner}"),
+            inner => join(path, inner),
+        };
+    }
     checker.errors
 }
 
@@ -125,11 +135,8 @@ impl Checker {
         if let Some(why) = format::out_of_range(node, value, path) {
             self.refuse(FieldError::invalid("<nil>", "", why));
         }
-        if let Some(step) = bounds.multiple_of.filter(|step| *step > 0.0) {
-            let times = number / step;
-            if (times - times.round()).abs() > 1e-9 {
-                self.invalid(path, value, &format!("should be a multiple of {}", plain(step)));
-            }
+        if let Some(step) = bounds.multiple_of {
+            self.multiple(step, value, path);
         }
         if let Some(max) = bounds.maximum {
             if bounds.exclusive_maximum && number >= max {
@@ -146,6 +153,22 @@ impl Checker {
             }
         }
         self.matched += 1;
+    }
+
+    /// A step counts as an integer where the value is one, as upstream: then 0.5 is no step.
+    fn multiple(&mut self, step: f64, value: &Value, path: &str) {
+        let whole = value.is_i64();
+        let step = if whole { step.trunc() } else { step };
+        if step <= 0.0 {
+            let found = if whole { Value::from(0) } else { Value::from(step) };
+            let why = format!("factor MultipleOf declared for {path} must be positive: {}", plain(step));
+            self.refuse(FieldError::invalid(shown(path), found, why));
+            return;
+        }
+        let times = value.as_f64().unwrap_or_default() / step;
+        if (times - times.round()).abs() > 1e-9 || times.abs() > SAFE_MAX {
+            self.invalid(path, value, &format!("should be a multiple of {}", plain(step)));
+        }
     }
 
     /// The first of length and pattern that is wrong, and the format.

@@ -126,7 +126,7 @@ fn bad_schemas_are_refused_in_the_words_of_kubernetes() {
 
     s.properties[spec].x-kubernetes-list-type: Unsupported value: "odd": supported values: "atomic", "set", "map"
 
-    s.properties[spec].default: Invalid value: "string": s.properties[spec].default in body must be of type integer: "string"
+    s.properties[spec].default: Invalid value: "string":  in body must be of type integer: "string"
 
     s.properties[spec].default: Invalid value: {"b":1}: must not have unknown fields
 
@@ -197,7 +197,7 @@ fn subresources_and_paths_of_definitions() {
 
     spec.versions[0].additionalPrinterColumns[0].name: Required value
     spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "odd": must be one of boolean,date,integer,number,string
-    spec.versions[0].additionalPrinterColumns[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,name,password
+    spec.versions[0].additionalPrinterColumns[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,password
     spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: ".a[": is not supported: has an unclosed bracket
 
     spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions
