@@ -167,9 +167,9 @@ impl Kind {
         GroupResource::new(self.group(), self.plural())
     }
 
-    /// Group and kind, for messages.
+    /// Group and kind, for messages: those of the kind that is stored.
     pub fn group_kind(&self) -> GroupKind {
-        self.gvk().group_kind()
+        self.stored_as().map_or_else(|| self.gvk().group_kind(), |stored| stored.gvk.group_kind())
     }
 
     /// Whether the kind comes from a definition.
@@ -203,6 +203,7 @@ impl Kind {
             Self::Builtin(row) => {
                 crate::schema::normalize(&row.gvk, object);
                 (row.default_fn)(object);
+                crate::schema::complete(&row.gvk, object);
             }
             Self::Custom(custom) => custom.default(object),
         }
@@ -284,6 +285,11 @@ impl Kind {
         }
     }
 
+    /// Whether an update of an object that does not exist creates it.
+    pub fn creates_on_update(&self) -> bool {
+        matches!(self, Self::Builtin(row) if row.creates_on_update)
+    }
+
     /// What is wrong with `new` in itself, as the outcome of a change of a part of `old`. Of custom objects, what was wrong
     /// before and did not change is let pass. Call [`Kind::validate_update`] too.
     pub fn validate_change(&self, old: &Value, new: &Value, changed: Changed) -> Vec<FieldError> {
@@ -316,6 +322,7 @@ impl Kind {
         }
         if let Self::Builtin(row) = self {
             (row.prepare_create)(object, facts);
+            crate::schema::complete(&row.gvk, object);
         }
     }
 
