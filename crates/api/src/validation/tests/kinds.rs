@@ -68,7 +68,11 @@ fn stateful_sets() {
             ("/spec/replicas", json!(3), ""),
             ("/spec/template/spec/containers/0/image", json!("web:2"), ""),
             ("/spec/serviceName", json!("other"), refused),
-            ("/spec/volumeClaimTemplates", json!([]), refused),
+            (
+                "/spec/volumeClaimTemplates",
+                json!([]),
+                "spec.volumeClaimTemplates: Invalid value: []: field is immutable",
+            ),
         ],
     );
 }
