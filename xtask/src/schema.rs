@@ -10,6 +10,7 @@
 mod facts;
 mod openapi;
 mod protos;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -186,6 +187,7 @@ impl<'a> Composer<'a> {
         if facts::is_pointer(owner, &name) {
             flags.push('p');
         }
+        flags.extend(written::flag(owner, &name));
         Some(Row { name, tag: field.tag, kind, many: field.many, flags, markers: field.markers.clone() })
     }
 
@@ -216,6 +218,7 @@ impl<'a> Composer<'a> {
             if facts::is_pointer(owner, &field.json) {
                 flags.push('p');
             }
+            flags.extend(written::flag(owner, &field.json));
             let many = field.many;
             let kind = match facts::list_wrapper(owner, &field.json) {
                 Some(wrapper) => Kind::Message(wrapper.to_owned()),
@@ -246,7 +249,7 @@ impl<'a> Composer<'a> {
 const HEADER: &str = "\
 # Written by `cargo xtask schema`; do not edit.
 # @ message, flags (a: atomic struct, o: opaque in JSON, w: list wrapper), group/version/kind, plural, scope (N, C, S)
-# field, protobuf tag (0: JSON only), type ([] list, {} map), flags (n: inlined, r: required, p: pointer), markers
+# field, protobuf tag (0: JSON only), type ([] list, {} map), flags (n: inlined, r: required, p: pointer, v: always written, z: written as null), markers
 ";
 
 fn render(name: &str, message: Option<&Message>, definition: Option<&Definition>, rows: &[Row]) -> String {

@@ -422,6 +422,14 @@ impl FieldError {
         Self { kind: FieldErrorKind::NotFound, ..Self::invalid(path, value, "") }
     }
 
+    /// The same about a list or map that nobody made: it is shown as a bare `null`, a missing pointer is quoted.
+    #[must_use]
+    pub fn of_nil(self) -> Self {
+        let detail =
+            if self.detail.is_empty() { "null".to_owned() } else { format!("null: {}", self.detail) };
+        Self { bad_value: None, detail, ..self }
+    }
+
     /// Everything but the path, `Invalid value: "x": must be ...`.
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();

@@ -152,8 +152,8 @@ where
     let _admitted = app.limits.admit(verb, user.groups.iter().any(|group| group == MASTERS))?;
     query.refuse_unsupported()?;
     labels.verb = verb.metric();
-    // An apply may turn out to create the object.
-    let create_denied = (verb == Verb::Patch).then(|| {
+    // An apply or an update may turn out to create the object.
+    let create_denied = matches!(verb, Verb::Patch | Verb::Update).then(|| {
         let create = Attributes { verb: Verb::Create.as_str(), ..Attributes::of(verb, &path, None) };
         authorize(&app.registry, &user, &Asked::Resource(create)).err()
     });

@@ -38,7 +38,7 @@ pub(crate) struct Operation<'a> {
     headers: &'a HeaderMap,
     user: User,
     end_of_streams: EndOfStreams,
-    /// Why the caller may not create what this patch would create.
+    /// Why the caller may not create what this patch or update would create.
     pub(crate) create_denied: Option<ApiError>,
 }
 
@@ -312,6 +312,13 @@ impl<'a> Operation<'a> {
 
     async fn update(&self, body: &RawBody, mode: Mode) -> Result<Answer, Failure> {
         let options = self.write_options("UpdateOptions")?;
+        if mode == Mode::Whole && self.registry().creates(&self.place, self.name()) {
+            if let Some(denied) = &self.create_denied {
+                return Err(denied.clone().into());
+            }
+            let written = self.registry().create_named(&self.place, self.name(), body, options).await?;
+            return Ok(self.written(StatusCode::CREATED, &written)?);
+        }
         let written = self.registry().update(&self.place, self.name(), body, mode, options).await?;
         Ok(self.written(StatusCode::OK, &written)?)
     }

@@ -411,7 +411,7 @@ async fn a_namespace_gets_its_account_and_takes_everything_with_it() {
             "v1",
             "HorizontalPodAutoscaler",
             json!({"spec": {
-                "maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "web"}
+                "maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
             }}),
         ),
     ];

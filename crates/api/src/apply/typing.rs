@@ -10,29 +10,9 @@ use crate::schema::{Cardinality, Field, FieldKind, ListType, Message, Special, s
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
-/// Members whose Go type is a struct and not a pointer: they are always there, if empty.
-const VALUE_STRUCTS: &[(&str, &[&str])] = &[
-    ("Container", &["resources"]),
-    ("ContainerStatus", &["state", "lastState"]),
-    ("DaemonSetSpec", &["updateStrategy"]),
-    ("DeploymentSpec", &["strategy"]),
-    ("EphemeralContainer", &["resources"]),
-    ("IngressStatus", &["loadBalancer"]),
-    ("JobTemplateSpec", &["metadata", "spec"]),
-    ("NodeStatus", &["daemonEndpoints", "nodeInfo"]),
-    ("PersistentVolumeClaimSpec", &["resources"]),
-    ("PodTemplateSpec", &["metadata", "spec"]),
-    ("ServiceStatus", &["loadBalancer"]),
-    ("StatefulSetSpec", &["updateStrategy"]),
-];
-/// The same for every kind that is served.
-const VALUE_STRUCTS_OF_ROOTS: &[&str] = &["metadata", "spec", "status"];
 /// Keys of list maps that have a default: message, field, value.
 const KEY_DEFAULTS: &[(&str, &str, &str)] =
     &[("ContainerPort", "protocol", "TCP"), ("ServicePort", "protocol", "TCP")];
-
-static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(serde_json::Map::new()));
-static NULL: Value = Value::Null;
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug)]
@@ -319,20 +299,10 @@ impl<'a> MapType<'a> {
         }
     }
 
-    /// What a declared member is when it is left out: an empty object where Kubernetes has a struct that is always there,
-    /// null for a list or map that is always written.
+    /// What a declared member is when it is left out, where Kubernetes always writes it.
     pub(super) fn zero(&self, name: &str) -> Option<&'static Value> {
         let TypeRef::Message(message, _) = self.of else { return None };
-        let field = message.field(name)?;
-        if field.cardinality != Cardinality::One {
-            return field.required.then_some(&NULL);
-        }
-        field.message().filter(|m| m.special.is_none())?;
-        let listed = VALUE_STRUCTS
-            .iter()
-            .any(|(owner, members)| *owner == message.short_name() && members.contains(&name));
-        let of_root = message.root.is_some() && VALUE_STRUCTS_OF_ROOTS.contains(&name);
-        (field.required || of_root || listed).then(|| &*EMPTY)
+        message.field(name)?.zero()
     }
 
     /// The default of a key field, for items that leave it out.

@@ -173,13 +173,9 @@ impl Kind {
         GroupResource::new(self.group(), self.plural())
     }
 
-    /// Group and kind, for messages. Events belong to the core group, however they are looked at.
+    /// Group and kind, for messages: those of the kind that is stored.
     pub fn group_kind(&self) -> GroupKind {
-        let mut found = self.gvk().group_kind();
-        if !self.is_custom() && found.group == "events.k8s.io" {
-            found.group.clear();
-        }
-        found
+        self.stored_as().map_or_else(|| self.gvk().group_kind(), |stored| stored.gvk.group_kind())
     }
 
     /// Whether the kind comes from a definition.
@@ -213,6 +209,7 @@ impl Kind {
             Self::Builtin(row) => {
                 crate::schema::normalize(&row.gvk, object);
                 (row.default_fn)(object);
+                crate::schema::complete(&row.gvk, object);
             }
             Self::Custom(custom) => custom.default(object),
         }
@@ -299,6 +296,11 @@ impl Kind {
         }
     }
 
+    /// Whether an update of an object that does not exist creates it.
+    pub fn creates_on_update(&self) -> bool {
+        matches!(self, Self::Builtin(row) if row.creates_on_update)
+    }
+
     /// What is wrong with `new` in itself, as the outcome of a change of a part of `old`. Of custom objects, what was wrong
     /// before and did not change is let pass. Call [`Kind::validate_update`] too.
     pub fn validate_change(&self, old: &Value, new: &Value, changed: Changed) -> Vec<FieldError> {
@@ -331,6 +333,7 @@ impl Kind {
         }
         if let Self::Builtin(row) = self {
             (row.prepare_create)(object, facts);
+            crate::schema::complete(&row.gvk, object);
         }
     }
 

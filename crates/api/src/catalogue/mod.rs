@@ -279,6 +279,8 @@ pub struct KindRow {
     pub acts_on: Option<ActsOn>,
     /// What clients are told who still use the kind.
     pub deprecation: Option<&'static str>,
+    /// An update of an object that does not exist creates it.
+    pub creates_on_update: bool,
 }
 
 /// All built-in rows.

@@ -82,5 +82,6 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         stored_as: None,
         acts_on: None,
         deprecation: None,
+        creates_on_update: false,
     }
 }

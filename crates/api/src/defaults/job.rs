@@ -31,6 +31,10 @@ pub(crate) fn apply(job: &mut Value) {
 /// Pods are found by the uid of their job, so that a job with a reused name does not adopt the pods of the old one.
 pub(crate) fn prepare_create(job: &mut Value, facts: &CreateFacts) {
     let name = meta::name(job).to_owned();
+    // A job without labels of its own shares those of its pods, the generated ones included.
+    let own = meta::labels(job).cloned().unwrap_or_default();
+    let of_pods = job.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
+    let shares = own.is_empty() || of_pods == Some(&own);
     let Some(spec) = spec_mut(job) else { return };
     if spec.get("manualSelector") == Some(&Value::Bool(true)) {
         return;
@@ -47,6 +51,9 @@ pub(crate) fn prepare_create(job: &mut Value, facts: &CreateFacts) {
     let selector = object_or_new(spec, "selector").and_then(|s| object_or_new(s, "matchLabels"));
     if let Some(selector) = selector {
         set(selector, "batch.kubernetes.io/controller-uid", facts.uid.as_str());
+    }
+    if shares && let Some(labels) = job.pointer("/spec/template/metadata/labels").cloned() {
+        meta::set(job, "labels", labels);
     }
 }
 

@@ -43,8 +43,10 @@ fn defaults_of(source: &str, map: &mut serde_json::Map<String, Value>) {
     }
 }
 
-pub(crate) fn prepare_create(volume: &mut Value, _facts: &CreateFacts) {
+pub(crate) fn prepare_create(volume: &mut Value, facts: &CreateFacts) {
     if let Some(map) = volume.as_object_mut() {
-        map.insert("status".to_owned(), json!({ "phase": "Pending" }));
+        let status =
+            json!({ "phase": "Pending", "lastPhaseTransitionTime": crate::meta::format_time(facts.now) });
+        map.insert("status".to_owned(), status);
     }
 }

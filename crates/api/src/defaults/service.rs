@@ -38,6 +38,13 @@ pub(crate) fn apply(service: &mut Value) {
         _ => {}
     }
     set(spec, "internalTrafficPolicy", "Cluster");
+}
+
+/// Families and addresses, which the server sets and nobody owns.
+fn settle_addresses(spec: &mut Map<String, Value>) {
+    if text(spec, "type") == "ExternalName" {
+        return;
+    }
     set(spec, "ipFamilies", json!(["IPv4"]));
     set(spec, "ipFamilyPolicy", "SingleStack");
     same_address(spec);
@@ -62,6 +69,9 @@ pub(crate) fn prepare_create(service: &mut Value, _facts: &CreateFacts) {
     if let Some(map) = service.as_object_mut() {
         map.insert("status".to_owned(), json!({ "loadBalancer": {} }));
     }
+    if let Some(spec) = spec_mut(service) {
+        settle_addresses(spec);
+    }
 }
 
 /// A re-applied manifest does not repeat what was allocated: addresses and node ports are kept.
@@ -69,8 +79,14 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     let Some(before) = old.get("spec").and_then(Value::as_object) else { return };
     let Some(spec) = spec_mut(new) else { return };
     if text(spec, "type") == "ExternalName" || text(before, "type") == "ExternalName" {
-        return;
+        return settle_addresses(spec);
     }
+    for key in ["ipFamilies", "ipFamilyPolicy"] {
+        if let Some(value) = before.get(key) {
+            set(spec, key, value.clone());
+        }
+    }
+    follow_address(before, spec);
     for key in ["clusterIP", "clusterIPs"] {
         if let Some(value) = before.get(key)
             && text(spec, "clusterIP").is_empty()
@@ -81,7 +97,7 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
     if spec.get("clusterIP") == Some(&json!("")) {
         spec.remove("clusterIP");
     }
-    same_address(spec);
+    settle_addresses(spec);
     if text(spec, "type") == "ClusterIP" {
         return;
     }
@@ -92,5 +108,17 @@ pub(crate) fn prepare_update(old: &Value, new: &mut Value) {
         if let Some(node_port) = known.iter().find(same).and_then(|p| p.get("nodePort")).cloned() {
             set(port, "nodePort", node_port);
         }
+    }
+}
+
+/// Who changes `clusterIP` alone means the first of `clusterIPs`, too.
+fn follow_address(before: &Map<String, Value>, spec: &mut Map<String, Value>) {
+    let address = text(spec, "clusterIP").to_owned();
+    let changed = !address.is_empty() && address != text(before, "clusterIP");
+    if changed
+        && spec.get("clusterIPs") == before.get("clusterIPs")
+        && let Some(first) = spec.get_mut("clusterIPs").and_then(|all| all.get_mut(0))
+    {
+        *first = json!(address);
     }
 }

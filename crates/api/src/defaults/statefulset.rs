@@ -17,6 +17,7 @@ pub(crate) fn apply(stateful_set: &mut Value) {
             && let Some(rolling) = object_or_new(strategy, "rollingUpdate")
         {
             set(rolling, "partition", 0);
+            set(rolling, "maxUnavailable", 1);
         }
     }
     if let Some(retention) = object_or_new(spec, "persistentVolumeClaimRetentionPolicy") {

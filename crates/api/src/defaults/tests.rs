@@ -205,7 +205,8 @@ fn a_deployment_is_defaulted_through_its_template() {
             "terminationGracePeriodSeconds": 30
           }
         }
-      }
+      },
+      "status": {}
     }
     "#);
 }
@@ -229,7 +230,11 @@ fn a_job_selects_its_pods_by_uid() {
       "metadata": {
         "generation": 1,
         "labels": {
-          "app": "j"
+          "app": "j",
+          "batch.kubernetes.io/controller-uid": "u-1",
+          "batch.kubernetes.io/job-name": "j",
+          "controller-uid": "u-1",
+          "job-name": "j"
         },
         "name": "j"
       },
@@ -258,7 +263,8 @@ fn a_job_selects_its_pods_by_uid() {
           },
           "spec": "..."
         }
-      }
+      },
+      "status": {}
     }
     "#);
 }
@@ -331,7 +337,7 @@ fn a_reapplied_service_keeps_what_was_allocated() {
 #[test]
 fn string_data_becomes_data() {
     let secret = defaulted("Secret", json!({"data": {"a": "eA==", "b": "eQ=="}, "stringData": {"b": "new"}}));
-    assert_eq!(secret, json!({"type": "Opaque", "data": {"a": "eA==", "b": "bmV3"}}));
+    assert_eq!(secret, json!({"metadata": {}, "type": "Opaque", "data": {"a": "eA==", "b": "bmV3"}}));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cardinality, Field, FieldKind, ListType, Message, MessageId, Root, Schema, Special};
+use super::{Cardinality, Field, FieldKind, ListType, Message, MessageId, Root, Schema, Special, Written};
 
 /// Parses the table.
 pub(super) fn load(text: &'static str) -> Schema {
@@ -115,6 +115,11 @@ fn field(columns: &[&'static str; 6], by_name: &HashMap<String, MessageId>) -> F
         inline: flags.contains('n'),
         required: flags.contains('r'),
         pointer: flags.contains('p'),
+        written: match flags.chars().find(|flag| matches!(flag, 'v' | 'z')) {
+            Some('v') => Some(Written::Value),
+            Some(_) => Some(Written::Null),
+            None => None,
+        },
         list_type: match marker("list") {
             Some("map") => Some(ListType::Map),
             Some("set") => Some(ListType::Set),

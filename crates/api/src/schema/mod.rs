@@ -13,9 +13,12 @@ mod strict;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 pub use fields::{check_types, prune_unknown, unknown_fields};
 pub use normalize::normalize;
@@ -23,6 +26,7 @@ pub use strict::{
     MAX_BODY_BYTES, MAX_JSON_DEPTH, MAX_VALUES, parse_json_strict, strict_decoding_error, too_deep,
 };
 pub use syntax::syntax_error;
+pub use written::complete;
 
 /// Position of a message in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +86,8 @@ pub struct Field {
     pub required: bool,
     /// A scalar whose zero is a value and not an absence.
     pub pointer: bool,
+    /// How it stands in JSON when nobody set it; `None` when it is left out then.
+    pub written: Option<Written>,
     /// `listType` of server-side apply.
     pub list_type: Option<ListType>,
     /// `listMapKey`s, comma-separated; see [`Field::list_keys`].
@@ -122,6 +128,15 @@ pub enum Cardinality {
     List,
     /// A JSON object with free keys.
     Map,
+}
+
+/// How Go writes a field that nobody set and that it does not leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// As the zero value of its type: `{}`, `""`, `0`, `false`.
+    Value,
+    /// As `null`: lists, maps, pointers and times.
+    Null,
 }
 
 /// `listType`.
@@ -222,6 +237,16 @@ impl Field {
     /// Keys of a list with [`ListType::Map`].
     pub fn list_keys(&self) -> impl Iterator<Item = &'static str> {
         self.keys.split(',').filter(|key| !key.is_empty())
+    }
+
+    /// What Go writes when nobody set it, without what is written inside; `None` when it is left out.
+    pub fn zero(&self) -> Option<&'static Value> {
+        self.written.map(|written| written::zero(self, written))
+    }
+
+    /// Whether it is a struct that is always there, written or not.
+    pub fn is_struct(&self) -> bool {
+        self.written == Some(Written::Value) && self.message().is_some_and(|m| m.special.is_none())
     }
 
     /// The message of its values, if they are messages.

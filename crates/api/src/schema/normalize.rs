@@ -2,7 +2,7 @@
 //!
 //! A Go server leaves out empty lists and maps of optional fields, writes quantities in their canonical form, and takes `null` for
 //! the zero value. Clients compare what they sent with what they get back, and server-side apply compares fields, so it
-//! matters. What is opaque to the schema (raw extensions, JSON) is left as it is.
+//! matters. A struct is always there, so that defaults apply in it. What is opaque to the schema (raw extensions, JSON) is left as it is.
 //!
 //! Invariant: normalising twice is normalising once.
 
@@ -30,8 +30,15 @@ fn fields(message: &Message, object: &mut Map<String, Value>) {
         }
         let Some(field) = message.field(key) else { return true };
         one_field(field, value);
-        field.required || field.name == MANAGED_FIELDS || !is_empty_collection(field, value)
+        field.name == MANAGED_FIELDS || !is_empty_collection(field, value)
     });
+    for field in message.fields().iter().filter(|field| field.is_struct()) {
+        if !object.contains_key(field.name) {
+            let mut value = Value::Object(Map::new());
+            one_value(field, &mut value);
+            object.insert(field.name.to_owned(), value);
+        }
+    }
 }
 
 fn is_empty_collection(field: &Field, value: &Value) -> bool {
@@ -142,21 +149,23 @@ mod tests {
                 "containers": [{ "name": "a", "resources": { "limits": { "cpu": "500m", "memory": "1Gi" } } }],
                 "nodeSelector": { "a": "" }, "volumes": [{ "name": "v", "emptyDir": {} }],
             },
+            "status": {},
         });
         assert_eq!(normal(&pod, given), wanted);
     }
 
     #[test]
-    fn required_lists_and_opaque_parts_stay() {
+    fn structs_are_there_and_opaque_parts_stay() {
         let pod = Gvk::fixed("", "v1", "Pod");
-        let empty = json!({ "spec": { "containers": [] } });
-        assert_eq!(normal(&pod, empty.clone()), empty);
+        let empty = json!({ "metadata": {}, "spec": {}, "status": {} });
+        assert_eq!(normal(&pod, json!({ "spec": { "containers": [] } })), empty);
+        assert_eq!(normal(&pod, json!({ "spec": null })), empty);
         let definition = Gvk::fixed("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
         let schema =
             |inner: Value| json!({ "spec": { "versions": [{ "schema": { "openAPIV3Schema": inner } }] } });
         let given =
             schema(json!({ "default": { "a": [], "b": null }, "properties": { "x": { "required": [] } } }));
         let wanted = schema(json!({ "default": { "a": [], "b": null }, "properties": { "x": {} } }));
-        assert_eq!(normal(&definition, given), wanted);
+        assert_eq!(normal(&definition, given)["spec"]["versions"], wanted["spec"]["versions"]);
     }
 }

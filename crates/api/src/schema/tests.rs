@@ -326,13 +326,18 @@ fn nulls_mean_what_they_mean_in_go() {
     });
     normalize(&POD, &mut pod);
     let expected = json!({
+        "status": {},
         "metadata": { "name": "a", "labels": { "a": "" }, "finalizers": ["", "x"] },
         "spec": {
-            "containers": [{}, { "name": "c", "args": ["x", ""], "resources": { "limits": { "cpu": "0" } } }],
+            "containers": [{ "resources": {} }, { "name": "c", "args": ["x", ""], "resources": { "limits": { "cpu": "0" } } }],
         },
     });
     assert_eq!(pod, expected);
     let mut revision = json!({ "data": { "free": null }, "revision": null });
     normalize(&Gvk::fixed("apps", "v1", "ControllerRevision"), &mut revision);
-    assert_eq!(revision, json!({ "data": { "free": null } }), "what is opaque stays as it is");
+    assert_eq!(
+        revision,
+        json!({ "metadata": {}, "data": { "free": null } }),
+        "what is opaque stays as it is"
+    );
 }

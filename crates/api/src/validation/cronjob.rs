@@ -31,6 +31,9 @@ pub(crate) fn validate(cron_job: &Value) -> Vec<FieldError> {
         unsupported(&at.child("manualSelector"), true, &["nil", "false"], &mut errors);
     }
     non_negative(spec, &["successfulJobsHistoryLimit", "failedJobsHistoryLimit"], &path, &mut errors);
+    if text(spec, "schedule").is_empty() {
+        required(&path.child("schedule"), "", &mut errors);
+    }
     errors
 }
 
@@ -44,7 +47,7 @@ pub(crate) fn validate_create(cron_job: &Value) -> Vec<FieldError> {
 
 fn schedule(schedule: &str, path: &Path, errors: &mut Errors) {
     if schedule.is_empty() {
-        return required(path, "", errors);
+        return;
     }
     if schedule.contains("TZ") {
         let detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::check::{
-    Errors, amount, at_most_all, count_or_percent, invalid, is_empty_selector, required, unsupported,
+    Errors, amount, at_most_all, count_or_percent, invalid, is_empty_selector, label_selector, required,
+    unsupported,
 };
 use super::{Path, non_negative, template, text};
 use crate::status::FieldError;
@@ -13,7 +14,7 @@ const STRATEGIES: &[&str] = &["RollingUpdate", "OnDelete"];
 pub(crate) fn validate(daemon_set: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (spec, path) = (&daemon_set["spec"], Path::new("spec"));
-    template::selector(spec, &path, &mut errors);
+    label_selector(&spec["selector"], &path.child("selector"), &mut errors);
     template::matches_selector(spec, &path, &mut errors);
     if spec.get("selector").is_some_and(is_empty_selector) {
         let detail = "empty selector is invalid for daemonset";

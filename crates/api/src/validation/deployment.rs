@@ -10,8 +10,11 @@ use super::{Path, integer, non_negative, text};
 use crate::status::FieldError;
 
 const STRATEGIES: &[&str] = &["Recreate", "RollingUpdate"];
-const KIND: Workload =
-    Workload { empty_selector: "empty selector is invalid for deployment", name: "ReplicaSet" };
+const KIND: Workload = Workload {
+    empty_selector: "empty selector is invalid for deployment",
+    unusable_selector: "invalid label selector",
+    name: "ReplicaSet",
+};
 
 pub(crate) fn validate(deployment: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();

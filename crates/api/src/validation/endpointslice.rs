@@ -32,6 +32,10 @@ pub(crate) fn validate(slice: &Value) -> Vec<FieldError> {
         }
     }
     ports(slice, &mut errors);
+    let silent = |(_, endpoint): &(usize, &Value)| list(endpoint, "addresses").is_empty();
+    for (index, _) in endpoints.iter().take(ENDPOINTS_MAX).enumerate().filter(silent) {
+        errors.push(path.index(index).child("addresses").required(""));
+    }
     errors
 }
 
@@ -83,9 +87,6 @@ fn hints(
 
 fn addresses(endpoint: &Value, kind: &str, path: &Path, errors: &mut Vec<FieldError>) {
     let addresses = list(endpoint, "addresses");
-    if addresses.is_empty() {
-        errors.push(path.required("must contain at least 1 address"));
-    }
     if addresses.len() > ADDRESSES_MAX {
         errors.push(path.too_many(addresses.len(), ADDRESSES_MAX));
         return;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::check::{Errors, invalid, required, shaped};
-use super::{Path, integer, names, text};
+use super::{NameRule, Path, integer, names, text};
 use crate::meta;
 use crate::status::FieldError;
 
@@ -28,6 +28,7 @@ pub(crate) fn validate_v1(event: &Value) -> Vec<FieldError> {
 
 pub(crate) fn validate_v1_create(event: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    super::meta::object_name(meta::name(event), NameRule::Subdomain, &mut errors);
     series(event, &mut errors);
     if text(event, "eventTime").is_empty() {
         errors.push(FieldError::required("eventTime", ""));

@@ -34,6 +34,9 @@ pub(crate) fn validate(autoscaler: &Value) -> Vec<FieldError> {
             scaling_rules(rules, &path.child("behavior").child(key), &mut errors);
         }
     }
+    if integer(spec, "maxReplicas").unwrap_or(0) == 0 {
+        required(&path.child("maxReplicas"), "", &mut errors);
+    }
     errors
 }
 
@@ -50,14 +53,26 @@ fn bounds(spec: &Value, path: &Path, errors: &mut Errors) {
         let detail = "must be greater than or equal to 1";
         invalid(&path.child("minReplicas"), min, detail, errors);
     }
-    if max < 1 {
-        invalid(&path.child("maxReplicas"), max, "must be greater than 0", errors);
+    if max < 0 {
+        invalid(&path.child("maxReplicas"), max, "must be greater than or equal to 1", errors);
     }
     if min.is_some_and(|min| max < min) {
         let detail = "must be greater than or equal to `minReplicas`";
         invalid(&path.child("maxReplicas"), max, detail, errors);
     }
-    reference(&spec["scaleTargetRef"], &path.child("scaleTargetRef"), errors);
+    let (target, at) = (&spec["scaleTargetRef"], path.child("scaleTargetRef"));
+    reference(target, &at, errors);
+    api_group(text(target, "apiVersion"), &at.child("apiVersion"), errors);
+}
+
+/// What is scaled must name its group; the core group does not count, as for Kubernetes.
+fn api_group(version: &str, path: &Path, errors: &mut Errors) {
+    match version.split('/').count() {
+        2 if version.starts_with('/') => invalid(path, version, "apiVersion must specify API group", errors),
+        1 => invalid(path, version, "apiVersion must specify API group", errors),
+        2 => {}
+        _ => invalid(path, version, format!("unexpected GroupVersion string: {version}"), errors),
+    }
 }
 
 fn reference(reference: &Value, path: &Path, errors: &mut Errors) {

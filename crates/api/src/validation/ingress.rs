@@ -19,7 +19,7 @@ pub(crate) fn validate(ingress: &Value) -> Vec<FieldError> {
     let (rules, default) = (list(spec, "rules"), spec.get("defaultBackend"));
     if rules.is_empty() && default.is_none() {
         let detail = "either `defaultBackend` or `rules` must be specified";
-        errors.push(path.invalid(spec["rules"].clone(), detail));
+        errors.push(path.invalid(Value::Null, detail).of_nil());
     }
     if let Some(default) = default {
         backend(default, &path.child("defaultBackend"), &mut errors);

@@ -24,13 +24,17 @@ pub enum NameRule {
     Dns1035,
     /// Anything that is one segment of a path.
     PathSegment,
+    /// Not looked at here, not even whether there is one: the kind does that itself, or nobody does.
+    Unchecked,
 }
 
 impl NameRule {
     /// As [`Self::check`], for the start of a name: one trailing dash is fine, because something follows it.
     fn check_prefix(self, base: &str) -> Vec<String> {
-        if self == Self::PathSegment {
-            return names::path_segment_prefix(base);
+        match self {
+            Self::PathSegment => return names::path_segment_prefix(base),
+            Self::Unchecked => return Vec::new(),
+            Self::Subdomain | Self::Label | Self::Dns1035 => {}
         }
         let masked = base.strip_suffix('-').filter(|rest| !rest.is_empty());
         let masked = masked.map(|rest| {
@@ -50,7 +54,17 @@ impl NameRule {
             Self::Label => names::dns1123_label(name),
             Self::Dns1035 => names::dns1035_label(name),
             Self::PathSegment => names::path_segment(name),
+            Self::Unchecked => Vec::new(),
         }
+    }
+}
+
+/// Checks `metadata.name`.
+pub(super) fn object_name(name: &str, rule: NameRule, errors: &mut Vec<FieldError>) {
+    if name.is_empty() {
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+    } else {
+        errors.extend(rule.check(name).into_iter().map(|w| FieldError::invalid("metadata.name", name, w)));
     }
 }
 
@@ -65,10 +79,8 @@ pub fn object_meta(object: &Value, scope: Scope, rule: NameRule) -> Vec<FieldErr
         let wrong = rule.check_prefix(base);
         errors.extend(wrong.into_iter().map(|w| FieldError::invalid("metadata.generateName", base, w)));
     }
-    if name.is_empty() {
-        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
-    } else {
-        errors.extend(rule.check(name).into_iter().map(|w| FieldError::invalid("metadata.name", name, w)));
+    if rule != NameRule::Unchecked {
+        object_name(name, rule, &mut errors);
     }
     match scope {
         Scope::Namespaced if namespace.is_empty() => {

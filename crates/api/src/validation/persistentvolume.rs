@@ -55,8 +55,11 @@ fn capacity(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     let only_storage = capacity.is_some_and(|map| map.len() == 1 && map.contains_key("storage"));
     if !only_storage {
-        let shown = spec.get("capacity").cloned().unwrap_or_default();
-        unsupported(path, shown, &["storage"], errors);
+        let error = |shown| FieldError::not_supported(path.to_string(), shown, &["storage"]);
+        errors.push(match spec.get("capacity") {
+            Some(shown) => error(shown.clone()),
+            None => error(Value::Null).of_nil(),
+        });
     }
     for (name, amount) in capacity.into_iter().flatten() {
         let path = path.key(name);

@@ -6,8 +6,11 @@ use super::template::{self, Workload};
 use super::{Path, non_negative};
 use crate::status::FieldError;
 
-const KIND: Workload =
-    Workload { empty_selector: "empty selector is invalid for deployment", name: "ReplicaSet" };
+const KIND: Workload = Workload {
+    empty_selector: "empty selector is invalid for deployment",
+    unusable_selector: "invalid label selector",
+    name: "ReplicaSet",
+};
 
 pub(crate) fn validate(replica_set: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();

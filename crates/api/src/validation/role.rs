@@ -34,14 +34,16 @@ fn rules(role: &Value, namespaced: bool) -> Vec<FieldError> {
     for (index, item) in list(role, "rules").iter().enumerate() {
         rule(item, namespaced, &Path::new("rules").index(index), &mut errors);
     }
+    for (index, _) in
+        list(role, "rules").iter().enumerate().filter(|(_, item)| list(item, "verbs").is_empty())
+    {
+        errors.push(FieldError::required(Path::new("rules").index(index).child("verbs").to_string(), ""));
+    }
     errors
 }
 
 fn rule(rule: &Value, namespaced: bool, path: &Path, errors: &mut Vec<FieldError>) {
     let required = |key: &str, detail: &str| FieldError::required(path.child(key).to_string(), detail);
-    if list(rule, "verbs").is_empty() {
-        errors.push(required("verbs", "verbs must contain at least one value"));
-    }
     let urls = list(rule, "nonResourceURLs");
     if !urls.is_empty() {
         let invalid =
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(all(json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] })), same(""));
         assert_eq!(
             all(json!({ "apiGroups": [""], "resources": ["pods"] })),
-            same("rules[0].verbs: Required value: verbs must contain at least one value")
+            same("rules[0].verbs: Required value")
         );
         assert_eq!(
             all(json!({ "verbs": ["get"] })),

@@ -11,19 +11,11 @@ use crate::status::FieldError;
 
 const POLICIES: [&str; 2] = ["OrderedReady", "Parallel"];
 const RETENTION: &[&str] = &["Retain", "Delete"];
-const KIND: Workload =
-    Workload { empty_selector: "empty selector is invalid for statefulset", name: "StatefulSet" };
-/// What may change in the spec of one that is there.
-const MUTABLE: &[&str] = &[
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-];
-
+const KIND: Workload = Workload {
+    empty_selector: "empty selector is invalid for statefulset",
+    unusable_selector: "",
+    name: "StatefulSet",
+};
 pub(crate) fn validate(stateful_set: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (spec, path) = (&stateful_set["spec"], Path::new("spec"));
@@ -98,18 +90,7 @@ fn retention(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
-    let rest = |object: &Value| {
-        let mut spec = object.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
-        spec.retain(|key, _| !MUTABLE.contains(&key.as_str()));
-        spec
-    };
-    if rest(old) == rest(new) {
-        return Vec::new();
-    }
-    vec![FieldError::forbidden(
-        "spec",
-        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
-    )]
+    template::fixed(old, new, &["selector", "volumeClaimTemplates", "serviceName", "podManagementPolicy"])
 }
 
 pub(crate) fn validate_status(_old: &Value, new: &Value) -> Vec<FieldError> {

@@ -1,6 +1,6 @@
 //! What workloads share: the selector, the pod template, and fields that may not change.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::check::{Errors, forbidden, invalid, is_empty_selector, label_selector, required, unsupported};
 use super::podspec::Owner;
@@ -12,6 +12,8 @@ use crate::status::FieldError;
 pub(super) struct Workload {
     /// In the sentence about an empty selector.
     pub(super) empty_selector: &'static str,
+    /// The sentence about a selector that cannot be used.
+    pub(super) unusable_selector: &'static str,
     /// In the sentence about a deadline.
     pub(super) name: &'static str,
 }
@@ -25,8 +27,12 @@ pub(super) fn workload(
     errors: &mut Errors,
 ) {
     selector(spec, path, errors);
+    let at = path.child("selector");
     if spec.get("selector").is_some_and(is_empty_selector) {
-        invalid(&path.child("selector"), spec["selector"].clone(), workload.empty_selector, errors);
+        invalid(&at, spec["selector"].clone(), workload.empty_selector, errors);
+    }
+    if spec.get("selector").is_some_and(|selector| LabelSelector::from_json(selector).is_err()) {
+        return invalid(&at, spec["selector"].clone(), workload.unusable_selector, errors);
     }
     let template = path.child("template");
     matches_selector(spec, path, errors);
@@ -42,14 +48,23 @@ pub(super) fn selector(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-/// `spec.selector` against the labels of the template.
+/// `spec.selector` against the labels of the template; one that is missing selects nothing.
 pub(super) fn matches_selector(spec: &Value, path: &Path, errors: &mut Errors) {
-    let Some(Ok(parsed)) = spec.get("selector").map(LabelSelector::from_json) else { return };
     let labels = spec.pointer("/template/metadata/labels").and_then(Value::as_object);
-    if !parsed.is_everything() && !parsed.matches(&labels) {
+    let matches = match spec.get("selector").map(LabelSelector::from_json) {
+        Some(Ok(parsed)) => parsed.is_everything() || parsed.matches(&labels),
+        Some(Err(_unusable)) => true,
+        None => false,
+    };
+    if !matches {
         let path = path.child("template").child("metadata").child("labels");
-        let shown = labels.cloned().map_or_else(|| Value::Object(Map::new()), Value::Object);
-        invalid(&path, shown, "`selector` does not match template `labels`", errors);
+        let error = |shown| {
+            FieldError::invalid(path.to_string(), shown, "`selector` does not match template `labels`")
+        };
+        errors.push(match labels {
+            Some(labels) => error(Value::Object(labels.clone())),
+            None => error(Value::Null).of_nil(),
+        });
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn validate_binding(binding: &Value) -> Vec<FieldError> {
         errors.push(path.invalid(spec["validationActions"].clone(), detail));
     }
     if seen.is_empty() {
-        errors.push(path.required("at least one validation action is required"));
+        errors.push(path.required(""));
     }
     errors
 }

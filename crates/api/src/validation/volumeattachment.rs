@@ -12,7 +12,10 @@ const MESSAGE_BYTES_MAX: usize = 1024;
 pub(crate) fn validate(attachment: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (spec, path) = (&attachment["spec"], Path::new("spec"));
-    driver_name(text(spec, "attacher"), &path.child("attacher"), &mut errors);
+    let attacher = text(spec, "attacher");
+    if !attacher.is_empty() {
+        driver_name(attacher, &path.child("attacher"), &mut errors);
+    }
     source(&spec["source"], &path.child("source"), &mut errors);
     let node = text(spec, "nodeName");
     path.child("nodeName").each(node, names::dns1123_subdomain(node), &mut errors);
@@ -20,6 +23,9 @@ pub(crate) fn validate(attachment: &Value) -> Vec<FieldError> {
     if let Some(volume) = spec.pointer("/source/persistentVolumeName").and_then(Value::as_str) {
         let path = path.child("source").child("persistentVolumeName");
         path.each(volume, names::dns1123_subdomain(volume), &mut errors);
+    }
+    if attacher.is_empty() {
+        errors.push(path.child("attacher").required(""));
     }
     errors
 }

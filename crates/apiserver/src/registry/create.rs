@@ -33,6 +33,43 @@ impl Registry {
         Ok(Written { bytes, warnings })
     }
 
+    /// Whether an update of that name would create the object.
+    pub(crate) fn creates(&self, place: &Place, name: &str) -> bool {
+        place.kind.creates_on_update() && self.store.get(&place.key(name)).is_none()
+    }
+
+    /// Creates the object in `body` under the name that an update was sent to.
+    pub(crate) async fn create_named(
+        &self,
+        place: &Place,
+        name: &str,
+        body: &RawBody,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let document = body.document()?;
+        let mut object = document.value;
+        let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        let given = meta::name(&object);
+        if given != name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
+        }
+        let uid = meta::uid(&object);
+        if !uid.is_empty() {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+            return Err(ApiError::conflict_because(&place.kind.group_resource(), name, &why));
+        }
+        // What it was read at says nothing any more.
+        if let Some(metadata) = meta::metadata_mut(&mut object) {
+            metadata.remove("resourceVersion");
+        }
+        warnings.extend(place.kind.warnings(&object, None));
+        self.track_new(place, &Author::new(&options.manager, Mode::Whole), &mut object)?;
+        let bytes = self.create_object(place, object, options.dry_run).await?;
+        Ok(Written { bytes, warnings })
+    }
+
     /// Creates an object that is shaped already and says who owns its fields.
     pub(crate) async fn create_object(
         &self,
@@ -73,6 +110,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(ApiError::invalid(&place.kind.group_kind(), &name, errors));
         }
+        storable(&name)?;
         let taken = || ApiError::already_exists(&place.kind.group_resource(), &name);
         // Before anything is reserved: the reservation of a second object of the same name would look like a clash.
         if self.store.get(&place.key(&name)).is_some() {
@@ -115,6 +153,17 @@ impl Registry {
             _ => self.entry(place, &name).map(|entry| entry.modified),
         }
     }
+}
+
+/// The name becomes a part of a key, whatever the kind thinks of it.
+fn storable(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
+    if matches!(name, "." | "..") || name.contains(['/', '%']) {
+        return Err(ApiError::bad_request(format!("Name parameter invalid: {name:?}")));
+    }
+    Ok(())
 }
 
 /// A revision in a new object is refused late, as by Kubernetes; what is no revision is dropped.

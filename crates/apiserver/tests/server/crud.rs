@@ -35,7 +35,7 @@ fn sample(kind: &str) -> Value {
             "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } },
         } }),
         "HorizontalPodAutoscaler" => {
-            json!({ "spec": { "maxReplicas": 3, "scaleTargetRef": { "kind": "Deployment", "name": "x" } } })
+            json!({ "spec": { "maxReplicas": 3, "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "x" } } })
         }
         "LimitRange" => json!({ "spec": { "limits": [{ "type": "Container", "max": { "cpu": "1" } }] } }),
         "ResourceQuota" => json!({ "spec": { "hard": { "pods": "10" } } }),

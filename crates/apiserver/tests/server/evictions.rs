@@ -158,7 +158,7 @@ async fn one_object_is_seen_through_two_versions() {
     let path = |version: &str| format!("/apis/{version}/namespaces/default/horizontalpodautoscalers");
     let scaler = json!({
         "apiVersion": v1, "kind": "HorizontalPodAutoscaler", "metadata": { "name": "h" },
-        "spec": { "maxReplicas": 3, "scaleTargetRef": { "kind": "Deployment", "name": "web" }, "targetCPUUtilizationPercentage": 60 },
+        "spec": { "maxReplicas": 3, "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" }, "targetCPUUtilizationPercentage": 60 },
     });
     server.post(&path(v1), &scaler).await.expect(201);
     let seen = server.get(&format!("{}/h", path(v2))).await.expect(200);

@@ -66,6 +66,8 @@ fn daemonset() -> KindRow {
         subresources: &[Subresource::Status],
         generation: GenerationRule::Spec,
         default_fn: defaults::daemonset::apply,
+        prepare_create: defaults::daemonset::prepare_create,
+        prepare_update: defaults::daemonset::prepare_update,
         validate: validation::daemonset::validate,
         validate_update: validation::daemonset::validate_update,
         validate_status: validation::daemonset::validate_status,

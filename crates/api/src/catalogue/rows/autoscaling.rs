@@ -1,6 +1,6 @@
 //! Rows of `autoscaling/v2` and `autoscaling/v1`.
 
-use super::super::{Gvk, KindRow, StoredAs, Subresource};
+use super::super::{GenerationRule, Gvk, KindRow, StoredAs, Subresource};
 use super::base;
 use crate::{convert, defaults, table, validation};
 
@@ -13,6 +13,7 @@ fn autoscaler() -> KindRow {
         short_names: &["hpa"],
         categories: &["all"],
         subresources: &[Subresource::Status],
+        generation: GenerationRule::Spec,
         default_fn: defaults::horizontalpodautoscaler::apply,
         validate: validation::horizontalpodautoscaler::validate,
         validate_status: validation::horizontalpodautoscaler::validate_status,

@@ -14,6 +14,7 @@ fn lease() -> KindRow {
         validate: validation::lease::validate,
         columns: table::lease::COLUMNS,
         cells: table::lease::cells,
+        creates_on_update: true,
         ..base(Gvk::fixed("coordination.k8s.io", "v1", "Lease"), "leases", "lease")
     }
 }

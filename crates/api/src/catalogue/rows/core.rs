@@ -155,10 +155,11 @@ fn service() -> KindRow {
         validate_update: validation::service::validate_update,
         prepare_create: defaults::service::prepare_create,
         prepare_update: defaults::service::prepare_update,
-        name_rule: NameRule::Dns1035,
+        name_rule: NameRule::Label,
         field_labels: &["spec.clusterIP", "spec.type"],
         columns: table::service::COLUMNS,
         cells: table::service::cells,
+        creates_on_update: true,
         ..base(Gvk::fixed("", "v1", "Service"), "services", "service")
     }
 }
@@ -166,6 +167,7 @@ fn service() -> KindRow {
 fn event() -> KindRow {
     KindRow {
         short_names: &["ev"],
+        name_rule: NameRule::Unchecked,
         storage: StorageClass::Volatile,
         validate: validation::event::validate,
         field_labels: &[
@@ -183,6 +185,7 @@ fn event() -> KindRow {
         ],
         columns: table::event::COLUMNS,
         cells: table::event::cells,
+        creates_on_update: true,
         ..base(Gvk::fixed("", "v1", "Event"), "events", "event")
     }
 }
@@ -203,6 +206,7 @@ fn endpoints() -> KindRow {
         columns: table::endpoints::COLUMNS,
         cells: table::endpoints::cells,
         deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        creates_on_update: true,
         ..base(Gvk::fixed("", "v1", "Endpoints"), "endpoints", "endpoints")
     }
 }
@@ -214,6 +218,7 @@ fn limitrange() -> KindRow {
         validate: validation::limitrange::validate,
         columns: table::limitrange::COLUMNS,
         cells: table::limitrange::cells,
+        creates_on_update: true,
         ..base(Gvk::fixed("", "v1", "LimitRange"), "limitranges", "limitrange")
     }
 }

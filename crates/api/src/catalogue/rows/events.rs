@@ -2,6 +2,7 @@
 
 use super::super::{Gvk, KindRow, StorageClass, StoredAs};
 use super::base;
+use crate::validation::NameRule;
 use crate::{convert, table, validation};
 
 pub(super) fn rows() -> Vec<KindRow> {
@@ -12,6 +13,7 @@ pub(super) fn rows() -> Vec<KindRow> {
 fn event() -> KindRow {
     KindRow {
         short_names: &["ev"],
+        name_rule: NameRule::Unchecked,
         storage: StorageClass::Volatile,
         validate: validation::event::validate_v1,
         validate_create: validation::event::validate_v1_create,
@@ -35,6 +37,7 @@ fn event() -> KindRow {
             to_stored: convert::event::to_core,
             from_stored: convert::event::from_core,
         }),
+        creates_on_update: true,
         ..base(Gvk::fixed("events.k8s.io", "v1", "Event"), "events", "event")
     }
 }

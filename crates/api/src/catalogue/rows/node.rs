@@ -17,6 +17,7 @@ fn runtime_class() -> KindRow {
         warnings: warnings::runtime_class,
         columns: table::runtimeclass::COLUMNS,
         cells: table::runtimeclass::cells,
+        creates_on_update: true,
         ..base(Gvk::fixed("node.k8s.io", "v1", "RuntimeClass"), "runtimeclasses", "runtimeclass")
     }
 }

@@ -13,7 +13,11 @@ pub(super) fn rows() -> Vec<KindRow> {
 
 /// Names of roles hold colons: they are checked as segments of a path only.
 fn rbac(kind: &'static str, plural: &'static str, singular: &'static str) -> KindRow {
-    KindRow { name_rule: NameRule::PathSegment, ..base(Gvk::fixed(GROUP, "v1", kind), plural, singular) }
+    KindRow {
+        name_rule: NameRule::PathSegment,
+        creates_on_update: true,
+        ..base(Gvk::fixed(GROUP, "v1", kind), plural, singular)
+    }
 }
 
 fn clusterrolebinding() -> KindRow {

@@ -25,7 +25,7 @@ fn job_spec() -> Value {
 
 /// The least that a manifest of the kind must say; `None` for kinds that need nothing but a name.
 fn least(kind: &Kind) -> Option<Value> {
-    let target = json!({"kind": "Deployment", "name": "web"});
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
     Some(match kind.kind() {
         "Pod" => json!({"spec": {"containers": [{"name": "a", "image": "web:1"}]}}),
         "Service" => json!({"spec": {"ports": [{"port": 80}]}}),
@@ -147,5 +147,5 @@ fn what_is_not_ours_keeps_its_nulls() {
     let kind = all.by_kind("apps", "v1", "ControllerRevision").expect("a kind");
     let mut object = json!({"metadata": {"creationTimestamp": null}, "data": {"a": null}});
     kind.default(&mut object);
-    assert_eq!(object, json!({"metadata": {}, "data": {"a": null}}));
+    assert_eq!(object, json!({"metadata": {}, "data": {"a": null}, "revision": 0}));
 }

@@ -19,7 +19,7 @@ fn storage() {
     let class = defaulted("StorageClass", json!({"provisioner": "x"}));
     assert_eq!(
         class,
-        json!({"provisioner": "x", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"})
+        json!({"metadata": {}, "provisioner": "x", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"})
     );
     let driver =
         created("CSIDriver", json!({"metadata": {"name": "d"}, "spec": {"volumeLifecycleModes": []}}));
@@ -56,8 +56,11 @@ fn webhooks_and_policies() {
     let made = defaulted("MutatingWebhookConfiguration", json!({"webhooks": [hook.clone()]}));
     insta::assert_json_snapshot!(made["webhooks"][0], @r#"
     {
+      "admissionReviewVersions": null,
       "clientConfig": {
         "service": {
+          "name": "",
+          "namespace": "",
           "port": 443
         }
       },

@@ -60,7 +60,7 @@ fn stateful_sets() {
             ),
         ],
     );
-    let refused = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+    let refused = "spec.serviceName: Invalid value: \"other\": field is immutable";
     check_update(
         "StatefulSet",
         &good,
@@ -68,7 +68,11 @@ fn stateful_sets() {
             ("/spec/replicas", json!(3), ""),
             ("/spec/template/spec/containers/0/image", json!("web:2"), ""),
             ("/spec/serviceName", json!("other"), refused),
-            ("/spec/volumeClaimTemplates", json!([]), refused),
+            (
+                "/spec/volumeClaimTemplates",
+                json!([]),
+                "spec.volumeClaimTemplates: Invalid value: []: field is immutable",
+            ),
         ],
     );
 }
@@ -79,7 +83,7 @@ fn daemon_sets_and_replication_controllers() {
         "DaemonSet",
         &workload(),
         &[
-            ("/spec/selector", Value::Null, "spec.selector: Required value"),
+            ("/spec/selector", Value::Null, MISMATCH),
             (
                 "/spec/updateStrategy",
                 json!({"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}),
@@ -385,7 +389,9 @@ fn limits_budgets_and_autoscalers() {
     );
     check(
         "HorizontalPodAutoscaler",
-        &object(&json!({"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "web"}})),
+        &object(
+            &json!({"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}),
+        ),
         &[
             (
                 "/spec/minReplicas",

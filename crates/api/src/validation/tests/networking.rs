@@ -29,7 +29,7 @@ fn ingresses() {
             (
                 "/spec/rules",
                 json!([]),
-                "spec: Invalid value: []: either `defaultBackend` or `rules` must be specified",
+                "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified",
             ),
             ("/spec/rules/0/host", json!("*.example.com"), ""),
             (

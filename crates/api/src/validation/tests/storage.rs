@@ -154,7 +154,7 @@ fn drivers_and_nodes() {
             (
                 "/spec/drivers/0/nodeID",
                 json!("m"),
-                "spec.drivers: Invalid value: {\"name\":\"d.example.com\",\"nodeID\":\"m\"}: field is immutable",
+                "spec.drivers: Invalid value: {\"name\":\"d.example.com\",\"nodeID\":\"m\",\"topologyKeys\":null}: field is immutable",
             ),
             ("/spec/drivers", json!([]), ""),
         ],
