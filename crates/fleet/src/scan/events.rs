@@ -25,8 +25,9 @@ const MAX_BASE: usize = 236;
 
 /// Writes the events; returns how many were left out.
 pub(crate) async fn write(client: &Client, changes: &[Change], now: Timestamp) -> usize {
-    let written = changes.iter().take(MAX_EVENTS).map(|change| write_one(client, change, now));
-    futures::stream::iter(written).buffer_unordered(WRITERS).collect::<()>().await;
+    let all = changes.iter().take(MAX_EVENTS);
+    let writes: Vec<_> = all.map(|change| write_one(client.clone(), event(change, now), now)).collect();
+    futures::stream::iter(writes).buffer_unordered(WRITERS).collect::<()>().await;
     let left_out = changes.len().saturating_sub(MAX_EVENTS);
     if left_out > 0 {
         tracing::info!(left_out, "more workloads changed their exposure than get an event");
@@ -34,9 +35,9 @@ pub(crate) async fn write(client: &Client, changes: &[Change], now: Timestamp) -
     left_out
 }
 
-async fn write_one(client: &Client, change: &Change, now: Timestamp) {
-    let api: Api<Event> = Api::namespaced(client.clone(), &change.workload.namespace);
-    let event = event(change, now);
+async fn write_one(client: Client, event: Event, now: Timestamp) {
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client, &namespace);
     let name = event.metadata.name.clone().unwrap_or_default();
     let written = match api.create(&PostParams::default(), &event).await {
         Err(error) if api_code(&error) == Some(409) => count_up(&api, &name, now).await,

@@ -159,8 +159,10 @@ impl Reports {
             match self.update(Timestamp::now()).await {
                 Ok(at) => (next, pause) = (at, RETRY),
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "image reports could not be written");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "image reports could not be written"
+                    );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MAX_RETRY);
                     self.signals.wake.notify_one();
@@ -263,19 +265,15 @@ impl Reports {
         now: Timestamp,
     ) -> Result<(), FleetError> {
         let written = self.written.get_or_insert_default();
-        let changed = in_use.iter().filter_map(|(digest, used)| {
+        let mut writes = Vec::new();
+        for (digest, used) in in_use {
             let status = status(&verdicts[digest], used.containers, now);
             let known = written.get(digest);
-            (!known.is_some_and(|known| same(known, &status))).then_some((digest, used, status, known.is_some()))
-        });
-        let changed: Vec<_> = changed.collect();
-        let writes = changed.into_iter().map(|(digest, used, status, exists)| {
-            let client = self.client.clone();
-            async move {
-                write(&client, digest, &used.image, &status, exists).await?;
-                Ok::<_, FleetError>((digest.clone(), status))
+            if !known.is_some_and(|known| same(known, &status)) {
+                let spec = ImageReportSpec { digest: digest.clone(), image: used.image.clone() };
+                writes.push(write(self.client.clone(), spec, status, known.is_some()));
             }
-        });
+        }
         let mut writes = futures::stream::iter(writes).buffer_unordered(WRITERS);
         while let Some(done) = writes.next().await {
             let (digest, status) = done?;
@@ -303,18 +301,18 @@ async fn sleep_until(at: Option<Timestamp>) {
     tokio::time::sleep(left.min(FARTHEST)).await;
 }
 
+/// Returns what is written.
 async fn write(
-    client: &Client,
-    digest: &str,
-    image: &str,
-    status: &ImageReportStatus,
+    client: Client,
+    spec: ImageReportSpec,
+    status: ImageReportStatus,
     exists: bool,
-) -> Result<(), FleetError> {
-    let api: Api<ImageReport> = Api::all(client.clone());
-    let name = report_name(digest);
+) -> Result<(String, ImageReportStatus), FleetError> {
+    let api: Api<ImageReport> = Api::all(client);
+    let (digest, name) = (spec.digest.clone(), report_name(&spec.digest));
     // A merge patch keeps what it does not name, and empty lists are not written out.
     let mut patch = serde_json::json!({"status": {"reasons": null, "findings": null}});
-    let new = serde_json::to_value(status).unwrap_or_default();
+    let new = serde_json::to_value(&status).unwrap_or_default();
     if let (Some(fields), serde_json::Value::Object(new)) = (patch["status"].as_object_mut(), new) {
         fields.extend(new);
     }
@@ -322,18 +320,18 @@ async fn write(
         match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             // Somebody deleted it.
             Err(error) if api_code(&error) == Some(404) => {}
-            other => return other.map(drop).map_err(FleetError::api(format!("update image report {name}"))),
+            Err(error) => return Err(FleetError::api(format!("update image report {name}"))(error)),
+            Ok(_) => return Ok((digest, status)),
         }
     }
-    let report =
-        ImageReport::new(&name, ImageReportSpec { digest: digest.to_owned(), image: image.to_owned() });
-    match api.create(&PostParams::default(), &report).await {
+    match api.create(&PostParams::default(), &ImageReport::new(&name, spec)).await {
         Ok(_) => {}
         Err(error) if api_code(&error) == Some(409) => {}
         Err(error) => return Err(FleetError::api(format!("create image report {name}"))(error)),
     }
     let written = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-    written.map(drop).map_err(FleetError::api(format!("update image report {name}")))
+    written.map_err(FleetError::api(format!("update image report {name}")))?;
+    Ok((digest, status))
 }
 
 async fn delete(api: &Api<ImageReport>, name: &str) -> Result<(), FleetError> {
