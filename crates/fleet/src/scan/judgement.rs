@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use konzert_advisories::{Source, Trust, ecosystem};
 use konzert_api::own::ReportState;
-use konzert_packages::{Catalogue, Distribution, Package, PackageClass, Support};
+use konzert_packages::{Catalogue, Distribution, Package, PackageClass, PackageKind, Support};
 
 /// Reasons that are listed; a catalogue may have a hundred warnings.
 const MAX_REASONS: usize = 20;
@@ -62,7 +62,11 @@ impl Subject {
             PackageClass::Os => self.os_packages += 1,
             // Matching leaves these to the distribution's feed.
             PackageClass::Language if package.owned_by.is_some() && comprehensive => {}
-            PackageClass::Language if package.ecosystem.is_empty() => self.generic.push(package.name.clone()),
+            PackageClass::Language if package.kind == PackageKind::Generic => {
+                self.generic.push(package.name.clone());
+            }
+            // The image's own program: no registry has it.
+            PackageClass::Language if package.ecosystem.is_empty() => {}
             PackageClass::Language => *self.languages.entry(package.ecosystem.clone()).or_default() += 1,
         }
     }

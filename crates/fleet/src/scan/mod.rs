@@ -146,16 +146,19 @@ impl Scanner {
     /// Scans one image of the content store.
     pub async fn scan_image(&self, record: &ImageRecord) -> Result<ImageScan, FleetError> {
         let verdict = self.verdict(record.digest.as_str()).await?;
-        Ok(ImageScan {
-            image: record.display_name().to_owned(),
-            digest: record.digest.to_string(),
-            distribution: verdict.distribution.clone(),
-            packages: verdict.packages,
-            state: verdict.state,
-            reasons: verdict.reasons.clone(),
-            findings: verdict.findings.to_vec(),
-            database: verdict.database.clone(),
-        })
+        Ok(scan_of(record, &verdict))
+    }
+
+    /// Scans some images of the content store, in their order.
+    pub async fn scan_images(&self, records: &[ImageRecord]) -> Result<Vec<ImageScan>, FleetError> {
+        let digests = records.iter().map(|record| record.digest.to_string()).collect();
+        let verdicts = self.verdicts(&digests).await?;
+        Ok(records.iter().map(|record| scan_of(record, &verdicts[record.digest.as_str()])).collect())
+    }
+
+    /// How many images were matched so far.
+    pub fn matches(&self) -> u64 {
+        self.images.as_ref().map_or(0, |images| images.matches())
     }
 
     /// Scans every running container.
@@ -278,6 +281,19 @@ impl Scanner {
         let known = tokio::task::spawn_blocking(work).await.map_err(|_cancelled| FleetError::Cancelled)?;
         verdicts.extend(known.into_iter().map(|(digest, verdict)| (digest.into(), verdict)));
         Ok(verdicts)
+    }
+}
+
+fn scan_of(record: &ImageRecord, verdict: &Verdict) -> ImageScan {
+    ImageScan {
+        image: record.display_name().to_owned(),
+        digest: record.digest.to_string(),
+        distribution: verdict.distribution.clone(),
+        packages: verdict.packages,
+        state: verdict.state,
+        reasons: verdict.reasons.clone(),
+        findings: verdict.findings.to_vec(),
+        database: verdict.database.clone(),
     }
 }
 

@@ -74,6 +74,12 @@ fn silence_is_judged_by_these_rules() {
             "no advisories are known for arch",
         ),
         ("languages alone, covered", image("", "", vec![npm()]), Complete, ""),
+        (
+            "a program of the image's own",
+            image("", "", vec![npm(), package(PackageKind::Cargo, "app", "")]),
+            Complete,
+            "",
+        ),
         ("languages alone, source too old", image("", "", vec![npm(), pypi()]), Unknown, stale),
         (
             "a language without source beside a covered distribution",
