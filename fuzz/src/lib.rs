@@ -46,7 +46,12 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "request", form: Form::Text, seeds: seeds::requests, run: targets::request },
     Target { name: "rpm-header", form: Form::Bytes, seeds: scanning::rpm_headers, run: scanning::rpm_header },
-    Target { name: "rpm-sqlite", form: Form::Bytes, seeds: scanning::sqlite_files, run: scanning::rpm_sqlite },
+    Target {
+        name: "rpm-sqlite",
+        form: Form::Bytes,
+        seeds: scanning::sqlite_files,
+        run: scanning::rpm_sqlite,
+    },
     Target { name: "rpm-ndb", form: Form::Bytes, seeds: scanning::ndb_files, run: scanning::rpm_ndb },
     Target { name: "rpm-bdb", form: Form::Bytes, seeds: scanning::bdb_files, run: scanning::rpm_bdb },
     Target { name: "executable", form: Form::Bytes, seeds: scanning::executables, run: scanning::executable },

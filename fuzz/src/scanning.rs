@@ -184,7 +184,8 @@ fn elf(section: &str, content: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn executables() -> Vec<Vec<u8>> {
-    let modules = "path\texample.com/app\nmod\texample.com/app\t(devel)\t\ndep\tgolang.org/x/net\tv0.7.0\th1:x=\n";
+    let modules =
+        "path\texample.com/app\nmod\texample.com/app\t(devel)\t\ndep\tgolang.org/x/net\tv0.7.0\th1:x=\n";
     let framed = [&[b'<'; 16][..], modules.as_bytes(), &[b'>'; 16]].concat();
     let mut info = b"\xff Go buildinf:\x08\x02".to_vec();
     info.resize(32, 0);
@@ -200,13 +201,17 @@ pub(crate) fn executables() -> Vec<Vec<u8>> {
 pub(crate) fn files() -> Vec<Vec<u8>> {
     let jar = || {
         // Local header, name, content, central directory, end record: stored, without a checksum.
-        let (name, content) = (b"META-INF/MANIFEST.MF", b"Implementation-Title: a\nImplementation-Version: 1\n");
-        let sizes = [0, content.len(), content.len()].map(|n| u32::try_from(n).expect(SEED).to_le_bytes()).concat();
+        let (name, content) =
+            (b"META-INF/MANIFEST.MF", b"Implementation-Title: a\nImplementation-Version: 1\n");
+        let sizes =
+            [0, content.len(), content.len()].map(|n| u32::try_from(n).expect(SEED).to_le_bytes()).concat();
         let lengths = [20_u8, 0, 0, 0];
         let local = [&b"PK\x03\x04\x0a\0\0\0\0\0\0\0\0\0"[..], &sizes, &lengths, name, content].concat();
         let rest = [0; 14];
-        let central = [&b"PK\x01\x02\x0a\0\x0a\0\0\0\0\0\0\0\0\0"[..], &sizes, &lengths, &rest, name].concat();
-        let places = [central.len(), local.len()].map(|n| u32::try_from(n).expect(SEED).to_le_bytes()).concat();
+        let central =
+            [&b"PK\x01\x02\x0a\0\x0a\0\0\0\0\0\0\0\0\0"[..], &sizes, &lengths, &rest, name].concat();
+        let places =
+            [central.len(), local.len()].map(|n| u32::try_from(n).expect(SEED).to_le_bytes()).concat();
         let end = [&b"PK\x05\x06\0\0\0\0\x01\0\x01\0"[..], &places, &[0, 0]].concat();
         [local, central, end].concat()
     };

@@ -85,7 +85,9 @@ pub(crate) fn measure(program: &Path, extent: &Extent) -> anyhow::Result<Vec<Row
     let has_advisories = extent.advisories.is_dir();
     if !has_advisories {
         let shown = extent.advisories.display();
-        note(&format!("SKIPPED: the database of public advisories: {shown} is not there; name it with --advisories"));
+        note(&format!(
+            "SKIPPED: the database of public advisories: {shown} is not there; name it with --advisories"
+        ));
     }
     let database = dir.path().join("advisories");
     if has_advisories && (wanted(Part::Database) || wanted(Part::Roots)) {
@@ -122,8 +124,11 @@ fn build_database(source: &Path, target: &Path) -> anyhow::Result<Vec<Row>> {
     let first = ask("database", [source, target])?;
     let again = ask("database", [source, target])?;
     Ok(vec![
-        Row::one("scan_db_build_ms", "database of the public advisories", first.ms, "ms")
-            .note(format!("{}; peak {} MiB", first.what, shown(first.mib))),
+        Row::one("scan_db_build_ms", "database of the public advisories", first.ms, "ms").note(format!(
+            "{}; peak {} MiB",
+            first.what,
+            shown(first.mib)
+        )),
         Row::one("scan_db_again_ms", "the same import again", again.ms, "ms")
             .note(format!("peak {} MiB", shown(again.mib))),
     ])
@@ -152,9 +157,11 @@ fn measure_root(root: &world::Root, database: &Path) -> anyhow::Result<Vec<Row>>
             };
             let what = format!("{}, {cache}, beside {}", root.what, peer.name);
             rows.push(
-                Row::one(id, what, own.ms, "ms")
-                    .peer(Peer::measured(peer.name, theirs.ms))
-                    .note(format!("peak {} MiB, peer {} MiB", shown(own.mib), shown(theirs.mib))),
+                Row::one(id, what, own.ms, "ms").peer(Peer::measured(peer.name, theirs.ms)).note(format!(
+                    "peak {} MiB, peer {} MiB",
+                    shown(own.mib),
+                    shown(theirs.mib)
+                )),
             );
         }
     }
@@ -166,9 +173,9 @@ fn delta(extent: &Extent, dir: &Path) -> anyhow::Result<Vec<Row>> {
     let (images, database) = (dir.join("images"), dir.join("synthetic"));
     let count = extent.images.to_string();
     let changed = extent.changed.to_string();
-    let args = |more: &[&str]| {
-        let more = more.iter().map(OsString::from);
-        [images.clone().into_os_string(), database.clone().into_os_string()].into_iter().chain(more)
+    let args = |more: &[&str]| -> Vec<OsString> {
+        let places = [images.as_os_str(), database.as_os_str()].map(OsString::from);
+        places.into_iter().chain(more.iter().map(OsString::from)).collect()
     };
     ask("images", args(&[&count]))?;
     let cold = ask("delta", args(&[&changed, "0"]))?;

@@ -48,8 +48,13 @@ pub(crate) fn measure(program: &Path) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         Row::of("scan_import_to_report_ms", "konzert db import until 50 pods' reports are right", &all, "ms")
             .note("target < 1 000 ms; the import command included"),
-        Row::of("scan_change_to_report_ms", "database changed until the last report is written", &inner, "ms")
-            .note(format!("{} layers read in all", shown(reads.unwrap_or_default()))),
+        Row::of(
+            "scan_change_to_report_ms",
+            "database changed until the last report is written",
+            &inner,
+            "ms",
+        )
+        .note(format!("{} layers read in all", shown(reads.unwrap_or_default()))),
     ])
 }
 

@@ -113,7 +113,8 @@ fn scan_root(root: &Path, database: &Path) -> anyhow::Result<Said> {
 fn import(source: &Path, target: &Path) -> anyhow::Result<Said> {
     let begun = Instant::now();
     let store = AdvisoryStore::open(target)?;
-    let mut files: Vec<PathBuf> = std::fs::read_dir(source)?.map(|e| Ok(e?.path())).collect::<std::io::Result<_>>()?;
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(source)?.map(|e| Ok(e?.path())).collect::<std::io::Result<_>>()?;
     files.sort();
     let mut total = 0;
     for file in files {
@@ -142,14 +143,19 @@ fn base_packages() -> impl Iterator<Item = (String, usize)> {
 fn make_images(images: &Path, database: &Path, count: usize) -> anyhow::Result<Said> {
     let begun = Instant::now();
     let store = ContentStore::open(images)?;
-    let layer = LayerBuilder::new()
-        .file("etc/os-release", 0o644, "ID=debian\nVERSION_ID=12\n")
-        .file("var/lib/dpkg/status", 0o644, status(base_packages()));
+    let layer = LayerBuilder::new().file("etc/os-release", 0o644, "ID=debian\nVERSION_ID=12\n").file(
+        "var/lib/dpkg/status",
+        0o644,
+        status(base_packages()),
+    );
     let base = ImageBuilder::from_scratch().add_layer(layer).commit(&store, &Reference::parse("base:1")?)?;
     for image in 0..count {
         // Strides that are prime to the number of kinds spread the packages evenly.
-        let own = (0..OWN_PACKAGES).map(|n| (image * 37 + n * 7) % KINDS).map(|kind| (format!("own-{kind}"), kind % 5));
-        let layer = LayerBuilder::new().file("var/lib/dpkg/status", 0o644, status(base_packages().chain(own)));
+        let own = (0..OWN_PACKAGES)
+            .map(|n| (image * 37 + n * 7) % KINDS)
+            .map(|kind| (format!("own-{kind}"), kind % 5));
+        let layer =
+            LayerBuilder::new().file("var/lib/dpkg/status", 0o644, status(base_packages().chain(own)));
         let name = Reference::parse(&format!("app-{image}:1"))?;
         ImageBuilder::from_image(&base).add_layer(layer).commit(&store, &name)?;
     }

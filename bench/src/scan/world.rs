@@ -145,7 +145,18 @@ pub(crate) fn peers(root: &Path) -> Vec<Peer> {
             Some(Peer { name, command: std::iter::once(program).chain(args).collect() })
         }
     };
-    let trivy = ["rootfs", "--quiet", "--offline-scan", "--skip-db-update", "--skip-java-db-update", "--scanners", "vuln", "--format", "json", &dir];
+    let trivy = [
+        "rootfs",
+        "--quiet",
+        "--offline-scan",
+        "--skip-db-update",
+        "--skip-java-db-update",
+        "--scanners",
+        "vuln",
+        "--format",
+        "json",
+        &dir,
+    ];
     let source = format!("dir:{dir}");
     [
         of("trivy", "KONZERT_BENCH_TRIVY", &trivy),

@@ -72,7 +72,8 @@ async fn run_pods(client: Client) {
 }
 
 fn write(path: &Path, record: &serde_json::Value) {
-    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), record.to_string().as_bytes()).unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), record.to_string().as_bytes())
+        .unwrap();
 }
 
 fn advisory(id: &str, alias: &str, package: &str) -> serde_json::Value {
@@ -118,7 +119,11 @@ fn an_advisory_updates_the_reports_of_fifty_pods_without_reading_an_image() {
             let all = events.list(&ListParams::default()).await.unwrap().items;
             let found = all.iter().filter(|e| e.reason.as_deref() == Some("VulnerabilityFound"));
             let about = |e: &Event| e.message.as_deref().is_some_and(|m| m.contains("TEST-7"));
-            if found.filter(|e| about(e)).count() == 50 { Ok(()) } else { Err(format!("{} events", all.len())) }
+            if found.filter(|e| about(e)).count() == 50 {
+                Ok(())
+            } else {
+                Err(format!("{} events", all.len()))
+            }
         })
         .await;
         (waited, metric(&client, "konzert_scan_update_seconds").await)

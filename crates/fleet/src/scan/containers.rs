@@ -122,7 +122,9 @@ mod tests {
         let set = json!({"name": "web-1", "uid": "rs", "ownerReferences":
             [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d", "controller": true}]});
         let owners = HashMap::from([("rs".to_owned(), serde_json::from_value(set).unwrap())]);
-        assert!(containers.all(&owners).iter().all(|c| c.workload.kind == "Deployment" && c.workload.uid == "d"));
+        assert!(
+            containers.all(&owners).iter().all(|c| c.workload.kind == "Deployment" && c.workload.uid == "d")
+        );
         assert!(containers.apply(Event::Delete(pod("b", "sha256:1", true))));
         assert!(!containers.apply(Event::Delete(pod("b", "sha256:1", true))));
     }

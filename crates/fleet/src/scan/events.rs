@@ -130,6 +130,9 @@ mod tests {
         assert_eq!(event(&change("CVE-1"), Timestamp::MAX).metadata.name, Some(name.clone()));
         assert_ne!(event(&change("CVE-2"), Timestamp::UNIX_EPOCH).metadata.name, Some(name));
         assert_eq!(one.involved_object.api_version.as_deref(), Some("apps/v1"));
-        assert_eq!((one.reason.as_deref(), one.type_.as_deref()), (Some("VulnerabilityFound"), Some("Warning")));
+        assert_eq!(
+            (one.reason.as_deref(), one.type_.as_deref()),
+            (Some("VulnerabilityFound"), Some("Warning"))
+        );
     }
 }

@@ -104,7 +104,9 @@ fn note(kind: ChangeKind, findings: &[&FindingRef]) -> String {
             ChangeKind::Found if fixed.is_empty() => {
                 format!("{advisory} ({severity}) in {package} {installed}, not fixed yet")
             }
-            ChangeKind::Found => format!("{advisory} ({severity}) in {package} {installed}, fixed in {fixed}"),
+            ChangeKind::Found => {
+                format!("{advisory} ({severity}) in {package} {installed}, fixed in {fixed}")
+            }
             ChangeKind::Fixed => format!("no more {advisory} ({severity}) in {package}"),
         }
     };
@@ -176,7 +178,10 @@ mod tests {
         assert!(exposures.update(runs(&[("a", std::slice::from_ref(&cve))])).is_empty());
         let other = finding("CVE-2", &[], "ssl");
         let changes = exposures.update(runs(&[("a", &[other])]));
-        assert_eq!(changes.iter().map(|c| c.kind).collect::<Vec<_>>(), [ChangeKind::Found, ChangeKind::Fixed]);
+        assert_eq!(
+            changes.iter().map(|c| c.kind).collect::<Vec<_>>(),
+            [ChangeKind::Found, ChangeKind::Fixed]
+        );
     }
 
     #[test]

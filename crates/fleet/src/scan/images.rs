@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
-use konzert_advisories::{
-    Database, Delta, Finding, Inverted, MatchOptions, Matched, Trust, find_packages,
-};
+use konzert_advisories::{Database, Delta, Finding, Inverted, MatchOptions, Matched, Trust, find_packages};
 use konzert_api::own::{FindingRef, ReportState};
 use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord};
 use konzert_packages::{Package, Precision};
@@ -156,7 +154,8 @@ impl ImageScanner {
         let memory = self.memory.lock();
         let touched = memory.inverted.touched(&about);
         // What is not in the index (any more) has to be looked at.
-        let is_concerned = |digest: &&ImageDigest| touched.contains(digest) || !memory.images.contains(digest);
+        let is_concerned =
+            |digest: &&ImageDigest| touched.contains(digest) || !memory.images.contains(digest);
         digests.iter().filter(is_concerned).cloned().collect()
     }
 
@@ -194,8 +193,7 @@ impl ImageScanner {
             Ok(None) => return Verdict::unreadable("the image is not in this machine's content store"),
             Err(reason) => return Verdict::unreadable(reason),
         };
-        let known =
-            Known { any_advisories: !asked.database.is_empty(), trust: asked.trust, now: asked.now };
+        let known = Known { any_advisories: !asked.database.is_empty(), trust: asked.trust, now: asked.now };
         let (state, reasons) = judgement::judge(&read.subject, known);
         Verdict {
             distribution: read.subject.distribution(),

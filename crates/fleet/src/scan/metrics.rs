@@ -83,7 +83,11 @@ impl ScanMetrics {
         let of_images = |count: fn(&ImageScanner) -> u64| self.images.as_deref().map_or(0, count);
         let counters: [(&str, &str, u64); 4] = [
             ("konzert_scan_reads_total", "Layers read to catalogue them.", of_images(ImageScanner::reads)),
-            ("konzert_scan_matches_total", "Images matched against advisories.", of_images(ImageScanner::matches)),
+            (
+                "konzert_scan_matches_total",
+                "Images matched against advisories.",
+                of_images(ImageScanner::matches),
+            ),
             (
                 "konzert_scan_report_writes_total",
                 "Image reports written.",
@@ -118,7 +122,11 @@ impl ScanMetrics {
 
 fn put_fleet(page: &mut Page<'_>, fleet: &FleetGauges) {
     let name = "konzert_scan_update_seconds";
-    page.head(name, "gauge", "Time from the last change of the advisories until its last report was written.");
+    page.head(
+        name,
+        "gauge",
+        "Time from the last change of the advisories until its last report was written.",
+    );
     page.put(name, &[], fleet.last_update.as_secs_f64());
     let count = |wanted: &dyn Fn(&ImageGauge) -> bool| -> usize {
         fleet.images.iter().filter(|image| wanted(image)).map(|image| image.containers).sum()

@@ -220,7 +220,8 @@ impl Scanner {
         let database = self.advisories.database()?;
         let digests = parsed(digests);
         let work = move || images.concerned(&digests, &ids, &database);
-        let concerned = tokio::task::spawn_blocking(work).await.map_err(|_cancelled| FleetError::Cancelled)?;
+        let concerned =
+            tokio::task::spawn_blocking(work).await.map_err(|_cancelled| FleetError::Cancelled)?;
         Ok(concerned.into_iter().map(String::from).collect())
     }
 

@@ -335,7 +335,8 @@ async fn write(
 }
 
 async fn delete(api: &Api<ImageReport>, name: &str) -> Result<(), FleetError> {
-    let Some(report) = api.get_opt(name).await.map_err(FleetError::api(format!("read image report {name}")))?
+    let Some(report) =
+        api.get_opt(name).await.map_err(FleetError::api(format!("read image report {name}")))?
     else {
         return Ok(());
     };

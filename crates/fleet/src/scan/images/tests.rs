@@ -25,10 +25,13 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(ContentStore::open(dir.path()).unwrap());
         let name = |text: String| Reference::parse(&text).unwrap();
-        let base = LayerBuilder::new()
-            .file("etc/os-release", 0o644, "ID=debian\nVERSION_ID=12\n")
-            .file("var/lib/dpkg/status", 0o644, status(&["base".into()]));
-        let base = ImageBuilder::from_scratch().add_layer(base).commit(&store, &name("base:1".into())).unwrap();
+        let base = LayerBuilder::new().file("etc/os-release", 0o644, "ID=debian\nVERSION_ID=12\n").file(
+            "var/lib/dpkg/status",
+            0o644,
+            status(&["base".into()]),
+        );
+        let base =
+            ImageBuilder::from_scratch().add_layer(base).commit(&store, &name("base:1".into())).unwrap();
         let build = |n: usize| {
             let own = status(&["base".into(), format!("p{n}")]);
             let layer = LayerBuilder::new().file("var/lib/dpkg/status", 0o644, own);
@@ -96,8 +99,7 @@ fn who_has_it_is_answered_by_the_index() {
     let world = World::new(8);
     let scanner = ImageScanner::new(world.store.clone());
     let database = database(&["p5", "base"]);
-    let concerned =
-        |id: &str| scanner.concerned(&world.digests, &BTreeSet::from([id.to_owned()]), &database);
+    let concerned = |id: &str| scanner.concerned(&world.digests, &BTreeSet::from([id.to_owned()]), &database);
     assert_eq!(concerned("DSA-p5"), [world.digests[5].clone()]);
     assert_eq!(concerned("DSA-base").len(), 8);
     assert!(concerned("DSA-none").is_empty());

@@ -5,7 +5,8 @@ use konzert_images::{Force, ImageBuilder, ImageRecord, LayerBuilder, Reference};
 use super::*;
 
 fn image(store: &ContentStore, name: &str, version: &str) -> ImageRecord {
-    let status = format!("Package: lib\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n");
+    let status =
+        format!("Package: lib\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n");
     let layer = LayerBuilder::new().file("etc/os-release", 0o644, "ID=debian\nVERSION_ID=12\n").file(
         "var/lib/dpkg/status",
         0o644,
