@@ -2,7 +2,8 @@
 //!
 //! Does not judge: it prints medians, what the peer needed for the same, and what the machine is. A figure that was not
 //! measured in this run is marked as published. Peers come from the environment: `KONZERT_BENCH_ETCD` (path of an etcd),
-//! `KONZERT_BENCH_KUBE_APISERVER` (path of a kube-apiserver), `KONZERT_BENCH_KUBECONFIG` (a Kubernetes) and `KONZERT_BENCH_IMAGE` (an image that this Kubernetes has).
+//! `KONZERT_BENCH_KUBE_APISERVER` (path of a kube-apiserver), `KONZERT_BENCH_KUBECONFIG` (a Kubernetes) and `KONZERT_BENCH_IMAGE` (an image that this Kubernetes has),
+//! `KONZERT_BENCH_TRIVY`, `KONZERT_BENCH_GRYPE` and `KONZERT_BENCH_SYFT` (paths of scanners).
 #![forbid(unsafe_code)]
 
 mod api;
@@ -13,6 +14,7 @@ mod numbers;
 mod pods;
 mod proc;
 mod report;
+mod scan;
 mod startup;
 mod store;
 #[path = "../../crates/konzert/tests/support/mod.rs"]
@@ -40,6 +42,35 @@ enum What {
     Engine(Engine),
     /// The API under load, beside a kube-apiserver where the environment names one
     Api(Api),
+    /// Cataloguing, matching, the advisory database, and reports after an import, beside other scanners where the environment
+    /// names them
+    Scan(Scan),
+    /// One measurement in a process of its own
+    #[command(hide = true)]
+    ScanChild(scan::Job),
+}
+
+/// What of scanning is measured.
+#[derive(Clone, Debug, Args)]
+struct Scan {
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The konzert to measure [default: built from this workspace, in the profile of the bench]
+    #[arg(long, value_name = "FILE")]
+    konzert: Option<PathBuf>,
+    /// Directory with public advisories [default: ../shared/data/advisories beside the workspace]
+    #[arg(long, value_name = "DIR")]
+    advisories: Option<PathBuf>,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = scan::Part::ALL)]
+    only: Vec<scan::Part>,
+    /// Synthetic images
+    #[arg(long, default_value_t = 1000)]
+    images: usize,
+    /// Advisories that change
+    #[arg(long, default_value_t = 200)]
+    changed: usize,
 }
 
 /// What of the API is measured.
@@ -118,6 +149,8 @@ fn main() -> ExitCode {
     let (output, measured) = match Cli::parse().what {
         What::Engine(args) => (args.output, engine(&args)),
         What::Api(args) => (args.output, api(&args)),
+        What::Scan(args) => (args.output, scan(&args)),
+        What::ScanChild(job) => return scan_child(&job),
     };
     match measured {
         Ok(report) => {
@@ -130,7 +163,7 @@ fn main() -> ExitCode {
         Err(error) => {
             note(&format!("error: {error:#}"));
             note(
-                "hint: run it as root, on a machine that can run `konzert up`; `bench engine --help` and `bench api --help` list what can be set",
+                "hint: run it as root, on a machine that can run `konzert up`; `bench engine --help`, `bench api --help` and `bench scan --help` list what can be set",
             );
             ExitCode::from(2)
         }
@@ -172,6 +205,35 @@ fn api(args: &Api) -> anyhow::Result<Report> {
         },
     )?);
     Ok(report)
+}
+
+fn scan(args: &Scan) -> anyhow::Result<Report> {
+    let program = program(args.konzert.as_ref())?;
+    let mut report = Report::new(machine::describe(), &program);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/advisories");
+    report.extend(scan::measure(
+        &program,
+        &scan::Extent {
+            advisories: args.advisories.clone().unwrap_or_else(beside),
+            only: args.only.clone(),
+            images: args.images,
+            changed: args.changed,
+        },
+    )?);
+    Ok(report)
+}
+
+fn scan_child(job: &scan::Job) -> ExitCode {
+    match scan::child(job) {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            ExitCode::from(3)
+        }
+    }
 }
 
 fn engine(args: &Engine) -> anyhow::Result<Report> {

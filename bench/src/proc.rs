@@ -12,6 +12,11 @@ pub(crate) fn memory_mib(pid: i32) -> Option<(f64, f64)> {
     Some((float(rss) / 1024.0, float(pss) / 1024.0))
 }
 
+/// The most resident memory that this process has had, in MiB.
+pub(crate) fn own_peak_mib() -> Option<f64> {
+    Some(float(kib("/proc/self/status", "VmHWM:")?) / 1024.0)
+}
+
 /// CPU time of all threads, living and ended; the kernel counts in ticks of 10 ms.
 pub(crate) fn cpu_time(pid: i32) -> Option<Duration> {
     let fields = process::stat(pid)?;

@@ -9,6 +9,7 @@
 
 pub mod mutate;
 pub mod run;
+mod scanning;
 mod seeds;
 mod targets;
 
@@ -26,7 +27,7 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-/// All targets. A new one is one row here and a function in `targets`.
+/// All targets. A new one is one row here and a function in `targets` or `scanning`.
 pub const TARGETS: &[Target] = &[
     Target { name: "protobuf", form: Form::Bytes, seeds: seeds::protobuf, run: targets::protobuf },
     Target { name: "json", form: Form::Json, seeds: seeds::objects, run: targets::json },
@@ -44,6 +45,22 @@ pub const TARGETS: &[Target] = &[
         run: targets::continue_token,
     },
     Target { name: "request", form: Form::Text, seeds: seeds::requests, run: targets::request },
+    Target { name: "rpm-header", form: Form::Bytes, seeds: scanning::rpm_headers, run: scanning::rpm_header },
+    Target {
+        name: "rpm-sqlite",
+        form: Form::Bytes,
+        seeds: scanning::sqlite_files,
+        run: scanning::rpm_sqlite,
+    },
+    Target { name: "rpm-ndb", form: Form::Bytes, seeds: scanning::ndb_files, run: scanning::rpm_ndb },
+    Target { name: "rpm-bdb", form: Form::Bytes, seeds: scanning::bdb_files, run: scanning::rpm_bdb },
+    Target { name: "executable", form: Form::Bytes, seeds: scanning::executables, run: scanning::executable },
+    Target { name: "package-file", form: Form::Bytes, seeds: scanning::files, run: scanning::file },
+    Target { name: "advisory-db", form: Form::Bytes, seeds: scanning::databases, run: scanning::database },
+    Target { name: "advisory-record", form: Form::Bytes, seeds: scanning::databases, run: scanning::record },
+    Target { name: "advisory-source", form: Form::Text, seeds: scanning::sources, run: scanning::source },
+    Target { name: "openvex", form: Form::Json, seeds: scanning::vex_documents, run: scanning::vex },
+    Target { name: "ignore-file", form: Form::Text, seeds: scanning::ignore_files, run: scanning::ignores },
 ];
 
 /// The target of that name.

@@ -63,6 +63,14 @@ impl Delta {
         delta
     }
 
+    /// What would differ without the advisories that these ids lead to: a question about one vulnerability concerns no image
+    /// that this does not touch.
+    pub fn about(database: &Database, ids: &BTreeSet<String>) -> Self {
+        let mut delta = Self { advisories: ids.len(), ..Self::default() };
+        delta.reach(database, ids);
+        delta
+    }
+
     /// Adds the packages of every record that one of these ids leads to.
     fn reach(&mut self, database: &Database, ids: &BTreeSet<String>) {
         let naming = ids.iter().flat_map(|id| database.naming(id));

@@ -68,6 +68,7 @@ use tokio::net::TcpListener;
 
 pub use self::encode::stamp;
 pub use self::error::ApiServerError;
+pub use self::metrics::MetricsSource;
 pub use self::pki::{Pki, PkiError};
 pub use self::registry::{LogRequest, PodStreams};
 use crate::auth::token::{SigningKey, Tokens};
@@ -174,6 +175,11 @@ impl ApiServer {
     /// Says who serves the logs of pods.
     pub fn set_pod_streams(&self, streams: Arc<dyn PodStreams>) {
         self.0.app.registry.set_streams(streams);
+    }
+
+    /// Adds metrics of another part of the process to `/metrics`.
+    pub fn add_metrics(&self, source: Arc<dyn MetricsSource>) {
+        self.0.app.metrics.add(source);
     }
 
     /// Ends the watches and followed logs of in-process clients, before the store is closed.

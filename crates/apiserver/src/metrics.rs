@@ -12,6 +12,12 @@ use std::time::Duration;
 use konzert_store::StoreStats;
 use parking_lot::Mutex;
 
+/// Another part of the process that has something for the page. Holds no client of this server, which would keep both alive.
+pub trait MetricsSource: Send + Sync {
+    /// Appends lines in the Prometheus text format, under names of its own.
+    fn render(&self, page: &mut String);
+}
+
 const INFALLIBLE: &str = "writing to a String cannot fail";
 /// Upper bounds of the histogram of durations, in seconds.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 15.0, 30.0, 60.0];
@@ -75,6 +81,17 @@ pub(crate) struct Metrics {
     long_running: Mutex<BTreeMap<RequestLabels, Arc<AtomicI64>>>,
     reading: AtomicI64,
     writing: AtomicI64,
+    others: Others,
+}
+
+/// Metrics of other parts.
+#[derive(Default)]
+struct Others(Mutex<Vec<Arc<dyn MetricsSource>>>);
+
+impl std::fmt::Debug for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Others").field(&self.0.lock().len()).finish()
+    }
 }
 
 /// What is looked up elsewhere when the page is made.
@@ -85,6 +102,11 @@ pub(crate) struct Gauges {
 }
 
 impl Metrics {
+    /// Adds what another part has for the page.
+    pub(crate) fn add(&self, source: Arc<dyn MetricsSource>) {
+        self.others.0.lock().push(source);
+    }
+
     /// Counts a request as running until the guard is dropped.
     pub(crate) fn begin(&self, kind: RequestKind) -> InFlight<'_> {
         let counter = match kind {
@@ -129,6 +151,10 @@ impl Metrics {
         }
         put_store(&mut page, &gauges.store);
         put_process(&mut page);
+        let others = self.others.0.lock().clone();
+        for other in others {
+            other.render(&mut page.0);
+        }
         page.0
     }
 
@@ -243,6 +269,20 @@ impl Drop for LongRunning {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_parts_add_to_the_page() {
+        struct Other;
+        impl MetricsSource for Other {
+            fn render(&self, page: &mut String) {
+                page.push_str("other_total 7\n");
+            }
+        }
+        let metrics = Metrics::default();
+        metrics.add(Arc::new(Other));
+        let page = metrics.render(&Gauges { store: StoreStats::default(), objects: Vec::new() });
+        assert!(page.ends_with("\nother_total 7\n"), "{page}");
+    }
 
     #[test]
     fn cpu_time_of_a_process_with_an_odd_name() {

@@ -272,9 +272,14 @@ impl AdvisoryStore {
         Ok(database)
     }
 
-    /// Whether silence about an ecosystem means safety now.
-    pub fn trust(&self, database: &Database, ecosystem: &str) -> Trust {
-        database.trust(ecosystem, Timestamp::now(), self.inner.max_age)
+    /// Whether silence about an ecosystem means safety at a moment.
+    pub fn trust(&self, database: &Database, ecosystem: &str, now: Timestamp) -> Trust {
+        database.trust(ecosystem, now, self.inner.max_age)
+    }
+
+    /// How old a source may be.
+    pub fn max_age(&self) -> SignedDuration {
+        self.inner.max_age
     }
 
     /// What the database covers, and how old it is.
@@ -286,7 +291,7 @@ impl AdvisoryStore {
             name: name.clone(),
             advisories: covered.advisories,
             newest: newest(covered.newest),
-            stale: self.trust(&database, name) != Trust::Fresh,
+            stale: self.trust(&database, name, now) != Trust::Fresh,
         });
         let sources = database.sources().iter().map(|source| {
             let age = now.duration_since(source.as_of);

@@ -54,8 +54,20 @@ pub struct RunningContainer {
 /// Every running container of the cluster, sorted.
 pub async fn inventory(client: &Client) -> Result<Vec<RunningContainer>, FleetError> {
     let all = ListParams::default();
-    let (pods, sets, jobs) = tokio::try_join!(
+    let (pods, owners) = tokio::try_join!(
         async { Api::<Pod>::all(client.clone()).list(&all).await.map_err(FleetError::api("list pods")) },
+        owners(client),
+    )?;
+    let mut found: Vec<RunningContainer> =
+        pods.items.iter().flat_map(|pod| running(pod, &workload_of(pod, &owners))).collect();
+    found.sort_by(|a, b| (&a.namespace, &a.pod, &a.container).cmp(&(&b.namespace, &b.pod, &b.container)));
+    Ok(found)
+}
+
+/// Everything between a pod and its top owner, by UID.
+pub(crate) async fn owners(client: &Client) -> Result<HashMap<String, ObjectMeta>, FleetError> {
+    let all = ListParams::default();
+    let (sets, jobs) = tokio::try_join!(
         async {
             let api = Api::<ReplicaSet>::all(client.clone());
             api.list_metadata(&all).await.map_err(FleetError::api("list replicasets"))
@@ -67,22 +79,32 @@ pub async fn inventory(client: &Client) -> Result<Vec<RunningContainer>, FleetEr
     let mut owners: HashMap<String, ObjectMeta> = HashMap::new();
     owners.extend(sets.items.into_iter().filter_map(|o| Some((o.metadata.uid.clone()?, o.metadata))));
     owners.extend(jobs.items.into_iter().filter_map(|o| Some((o.metadata.uid.clone()?, o.metadata))));
-    let mut found: Vec<RunningContainer> =
-        pods.items.iter().flat_map(|pod| running(pod, &workload_of(pod, &owners))).collect();
-    found.sort_by(|a, b| (&a.namespace, &a.pod, &a.container).cmp(&(&b.namespace, &b.pod, &b.container)));
-    Ok(found)
+    Ok(owners)
 }
 
 /// Follows controller references upwards as far as they are known.
 pub(crate) fn workload_of(pod: &Pod, owners: &HashMap<String, ObjectMeta>) -> WorkloadRef {
-    let namespace = pod.namespace().unwrap_or_default();
-    let mut workload = WorkloadRef {
+    top_owner(pod_itself(pod), controller(&pod.metadata), owners)
+}
+
+/// A bare pod is its own workload.
+pub(crate) fn pod_itself(pod: &Pod) -> WorkloadRef {
+    WorkloadRef {
         kind: "Pod".to_owned(),
-        namespace: namespace.clone(),
+        namespace: pod.namespace().unwrap_or_default(),
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
-    };
-    let mut next = controller(&pod.metadata);
+    }
+}
+
+/// The end of the chain of controllers that starts at a pod's.
+pub(crate) fn top_owner<'a>(
+    pod: WorkloadRef,
+    mut next: Option<&'a OwnerReference>,
+    owners: &'a HashMap<String, ObjectMeta>,
+) -> WorkloadRef {
+    let namespace = pod.namespace.clone();
+    let mut workload = pod;
     // Two steps are usual (ReplicaSet, Deployment); the bound keeps a cycle from holding us.
     for _ in 0..8 {
         let Some(owner) = next else { break };

@@ -27,7 +27,7 @@ pub use download::DownloadError;
 pub use error::FleetError;
 pub use feeds::feed_addresses;
 pub use inventory::{RunningContainer, WorkloadRef, inventory};
-pub use scan::{ContainerReport, FleetReport, ImageScan, Scanner};
+pub use scan::{ContainerReport, FleetReport, ImageScan, ScanMetrics, Scanner};
 
 /// Ends a task when it becomes true, or when its sender is gone.
 pub type Shutdown = tokio::sync::watch::Receiver<bool>;

@@ -19,6 +19,8 @@ use crate::error::ImageError;
 use crate::ids::{ImageDigest, LayerDiffId};
 
 const DIRS: [&str; 7] = ["blobs", "blobs/sha256", "layers", "snapshots", "tmp", "locks", "empty"];
+/// Replaced whenever an image or a name comes or goes.
+pub(crate) const INDEX: &str = "index.json";
 /// Unpacking is serialised per layer by the first two digits of its diff id: few lock files, little false sharing.
 const UNPACK_LOCK_DIGITS: usize = 2;
 
@@ -54,8 +56,11 @@ impl Disk {
         Ok(Self { root })
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
     pub(crate) fn index(&self) -> PathBuf {
-        self.root.join("index.json")
+        self.root.join(INDEX)
     }
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs/sha256")

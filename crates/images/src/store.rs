@@ -110,6 +110,9 @@ pub struct Inspection {
 }
 
 impl ContentStore {
+    /// The file in [`Self::root`] that is replaced whenever an image or a name comes or goes.
+    pub const INDEX: &'static str = disk::INDEX;
+
     /// Opens a store with the default bounds for images of this machine, creating it when absent.
     pub fn open(root: &Path) -> Result<Self, ImageError> {
         Self::open_with(root, StoreOptions::default())
@@ -149,6 +152,19 @@ impl ContentStore {
             }
         }
         Ok(())
+    }
+
+    /// The store's directory. What others derive from images may lie beside them, under names that the store does not use.
+    pub fn root(&self) -> &Path {
+        self.disk.root()
+    }
+
+    /// The layers of every image, also of those in the trash.
+    pub fn layers(&self) -> Result<BTreeSet<LayerDiffId>, ImageError> {
+        let index = self.index.read(&self.disk)?;
+        let mut layers = index.layers();
+        layers.extend(index.trash.values().flat_map(|t| t.record.layers.iter().map(|l| l.diff_id.clone())));
+        Ok(layers)
     }
 
     /// The image a reference means; a digest in it decides over its name.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use konzert_api::status::ApiError;
-use konzert_apiserver::{ApiServer, ApiServerConfig, LogRequest, PodStreams, pki::Pki};
-use konzert_fleet::{AdvisoryStore, Scanner};
+use konzert_apiserver::{ApiServer, ApiServerConfig, LogRequest, MetricsSource, PodStreams, pki::Pki};
+use konzert_fleet::{AdvisoryStore, ScanMetrics, Scanner};
 use konzert_images::ContentStore;
 use konzert_network::{Ipv4Cidr, Network, NetworkConfig};
 use konzert_node::{Node, NodeConfig};
@@ -147,6 +147,7 @@ impl Engine {
         let advisories = AdvisoryStore::open(&config.places.advisories())?;
         let images = machine.images;
         let scanner = Scanner::new(api.client("scanner"), Some(images.clone()), advisories.clone());
+        api.add_metrics(Arc::new(ScanPage(scanner.metrics())));
         hygiene(&mut tasks, &api, &images, &scanner, &stopped);
         Ok(Self { api, images, advisories, scanner, address, store, node, stop, tasks })
     }
@@ -260,6 +261,15 @@ fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// The scanner's counters as the API server asks for them.
+struct ScanPage(Arc<ScanMetrics>);
+
+impl MetricsSource for ScanPage {
+    fn render(&self, page: &mut String) {
+        self.0.render(jiff::Timestamp::now(), page);
+    }
 }
 
 /// The node's logs as the API server asks for them: floors 3 do not know each other.

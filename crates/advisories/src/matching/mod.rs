@@ -10,7 +10,7 @@
 mod finding;
 mod merge;
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -87,10 +87,19 @@ pub fn findings(database: &Database, catalogue: &Catalogue) -> Vec<Finding> {
 
 /// Matches every package of a catalogue.
 pub fn find(database: &Database, catalogue: &Catalogue, options: &MatchOptions) -> Matched {
+    find_packages(database, &catalogue.packages, options)
+}
+
+/// Matches the packages of one image, which its holder may share with other images.
+pub fn find_packages<P: Borrow<Package>>(
+    database: &Database,
+    packages: &[P],
+    options: &MatchOptions,
+) -> Matched {
     let mut matched = Matched::default();
-    let suppress = distribution_covers(database, catalogue);
+    let suppress = distribution_covers(database, packages);
     let mut consulted: HashMap<(&str, bool), Vec<String>> = HashMap::new();
-    for package in &catalogue.packages {
+    for package in packages.iter().map(Borrow::borrow) {
         if suppress && package.class() == PackageClass::Language && package.owned_by.is_some() {
             matched.owned_by_distribution += 1;
             continue;
@@ -112,8 +121,9 @@ pub fn find(database: &Database, catalogue: &Catalogue, options: &MatchOptions) 
 }
 
 /// Whether the feed of the image's distribution speaks of everything that the distribution packages.
-fn distribution_covers(database: &Database, catalogue: &Catalogue) -> bool {
-    let os = catalogue.packages.iter().find(|p| p.class() == PackageClass::Os && !p.ecosystem.is_empty());
+fn distribution_covers<P: Borrow<Package>>(database: &Database, packages: &[P]) -> bool {
+    let mut all = packages.iter().map(Borrow::borrow);
+    let os = all.find(|p: &&Package| p.class() == PackageClass::Os && !p.ecosystem.is_empty());
     os.is_some_and(|p| ecosystem::is_comprehensive(&p.ecosystem) && database.covers(&p.ecosystem).is_some())
 }
 

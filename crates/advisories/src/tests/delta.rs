@@ -32,6 +32,21 @@ fn only_images_with_the_package_are_touched() {
 }
 
 #[test]
+fn a_question_about_one_vulnerability_concerns_the_images_that_may_have_it() {
+    let database = Database::new([
+        debian("DSA-1", "zlib", &json!([{"introduced": "0"}])),
+        debian("DSA-2", "openssl", &json!([{"introduced": "0"}])),
+    ]);
+    let mut images = Inverted::default();
+    for name in ["zlib", "openssl", "bash"] {
+        images.insert(&name, &[package(PackageKind::Deb, "Debian:12", name, "1")]);
+    }
+    let about = |id: &str| images.touched(&Delta::about(&database, &database.ids(id)));
+    assert!(about("DSA-1").contains("zlib") && !about("DSA-1").contains("bash"));
+    assert!(about("DSA-9").is_empty());
+}
+
+#[test]
 fn an_ecosystem_that_comes_to_be_covered_touches_all_its_images() {
     let new = Database::new([debian("DSA-1", "zlib", &json!([{"introduced": "0"}]))]);
     let mut images = Inverted::default();

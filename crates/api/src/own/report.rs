@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
     printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
     printcolumn = r#"{"name":"Packages","type":"integer","jsonPath":".status.packages"}"#,
     printcolumn = r#"{"name":"Findings","type":"integer","jsonPath":".status.affected"}"#,
+    printcolumn = r#"{"name":"Critical","type":"integer","jsonPath":".status.summary.critical"}"#,
+    printcolumn = r#"{"name":"High","type":"integer","jsonPath":".status.summary.high"}"#,
     printcolumn = r#"{"name":"Running","type":"integer","jsonPath":".status.running"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -50,21 +52,49 @@ pub struct ImageReportStatus {
     pub distribution: String,
     /// How many packages were found.
     pub packages: u32,
-    /// How many findings are in state `affected` (fixable or not).
+    /// How many findings there are (fixable or not).
     pub affected: u32,
+    /// All findings by severity, those left off the list included.
+    #[serde(default)]
+    pub summary: FindingSummary,
     /// How many running containers use this image.
     pub running: u32,
-    /// Findings, at most 500; `truncated` says how many were left off.
+    /// Findings, worst first, at most 500 and 256 KiB; `truncated` says how many were left off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingRef>,
     /// Findings left off the list.
     #[serde(default)]
     pub truncated: u32,
-    /// Revision of the advisory database that was used; empty when there is none.
+    /// Revision of the advisory database that changed the result last; later revisions gave the same result. Empty when there
+    /// was none.
     #[serde(default)]
     pub database: String,
-    /// When the result was made, RFC 3339.
+    /// When the result came to be what it is, RFC 3339.
     pub scanned_at: String,
+}
+
+/// Findings counted by severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingSummary {
+    /// Critical ones.
+    #[serde(default)]
+    pub critical: u32,
+    /// High ones.
+    #[serde(default)]
+    pub high: u32,
+    /// Medium ones.
+    #[serde(default)]
+    pub medium: u32,
+    /// Low ones.
+    #[serde(default)]
+    pub low: u32,
+    /// Those of which nobody says how bad they are.
+    #[serde(default)]
+    pub unknown: u32,
+    /// Those of any severity that a newer version fixes.
+    #[serde(default)]
+    pub fixable: u32,
 }
 
 /// Whether silence means safety.
@@ -72,9 +102,10 @@ pub struct ImageReportStatus {
 pub enum ReportState {
     /// Everything was read and an advisory source covers it.
     Complete,
-    /// Something could not be read.
+    /// Something could not be read, or nobody speaks of some of the packages.
     Partial,
-    /// No advisory source, no readable image or no known distribution: never to be shown as clean.
+    /// No advisory source, or one that is too old, a release past its end of life, no readable image or no known distribution:
+    /// never to be shown as clean.
     #[default]
     Unknown,
 }

@@ -1,43 +1,70 @@
-//! What is wrong with one image: read once, matched once per advisory revision.
+//! What is wrong with images: read once, matched once, and matched again only when an advisory about one of their packages changed.
 //!
-//! Invariants: a layer is read once while it is remembered, whichever images it belongs to; an image that cannot be read, has
-//! no package database or no advisory source is `Unknown`, never clean; memory for remembered layers is bounded.
+//! Invariants: a layer is read once, whichever images it belongs to (see `layers`); findings that are remembered are those of
+//! the database that is followed, because every change of it takes away the findings of the images that it touches; an image
+//! that cannot be read is unknown, never clean; memory is bounded, and what was forgotten is found out again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use konzert_advisories::{Database, Finding, Trust, findings};
+use jiff::Timestamp;
+use konzert_advisories::{Database, Delta, Finding, Inverted, MatchOptions, Matched, Trust, find_packages};
 use konzert_api::own::{FindingRef, ReportState};
-use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord, LayerDiffId};
-use konzert_packages::{Catalogue, LayerFacts, Precision};
+use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord};
+use konzert_packages::{Package, Precision};
 use parking_lot::Mutex;
 
-/// Layers are forgotten, all at once, when their facts take more than this.
-const REMEMBERED_BYTES: usize = 16 << 20;
-/// Images are forgotten when there are more than this.
-const REMEMBERED_IMAGES: usize = 4096;
+use super::judgement::{self, Known, Subject};
+use super::layers::LayerCache;
+use super::pool::{Pool, package_bytes};
+use super::recent::Recent;
+
+/// Packages of images that are remembered.
+const PACKAGES_BYTES: usize = 128 << 20;
+/// Findings that are remembered.
+const FINDINGS_BYTES: usize = 64 << 20;
+/// Images that could not be read are not tried again until the store changes; so many are remembered.
+const MAX_FAILURES: usize = 4096;
+/// An image in the indexes, beside its packages.
+const IMAGE_BYTES: usize = 1024;
+/// A package in the indexes: a pointer, two postings and their way back.
+const PLACE_BYTES: usize = 24;
+/// Images that one thread takes before another is worth its start.
+const PER_THREAD: usize = 4;
+const MAX_THREADS: usize = 4;
 
 /// Reads and judges images.
 #[derive(Debug)]
 pub(crate) struct ImageScanner {
     store: Arc<ContentStore>,
-    reads: AtomicU64,
+    layers: LayerCache,
+    /// Images matched, for the metrics.
+    matches: AtomicU64,
     memory: Mutex<Memory>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
-    layers: HashMap<LayerDiffId, Arc<LayerFacts>>,
-    layer_bytes: usize,
-    catalogues: HashMap<ImageDigest, Arc<Read>>,
-    verdicts: HashMap<ImageDigest, Arc<Verdict>>,
+    pool: Pool,
+    images: Recent<ImageDigest, Arc<Read>>,
+    /// Packages → images; of exactly the images in `images`.
+    inverted: Inverted<ImageDigest>,
+    findings: Recent<ImageDigest, Findings>,
+    failures: HashMap<ImageDigest, String>,
+    /// What `findings` were found in.
+    database: Arc<Database>,
 }
+
+/// Findings of one image, shared with whoever reports them.
+pub(crate) type Findings = Arc<Vec<FindingRef>>;
 
 /// An image as read.
 #[derive(Debug)]
 struct Read {
-    catalogue: Catalogue,
+    packages: Vec<Arc<Package>>,
+    subject: Subject,
     /// How many of its layers come from a base that is in the store too.
     base_layers: usize,
 }
@@ -49,16 +76,19 @@ pub(crate) struct Verdict {
     pub(crate) packages: usize,
     pub(crate) state: ReportState,
     pub(crate) reasons: Vec<String>,
-    pub(crate) findings: Vec<FindingRef>,
+    pub(crate) findings: Findings,
+    /// Revision of the database that this is the answer of.
     pub(crate) database: String,
-    /// Ecosystem of the distribution; empty when unknown.
-    ecosystem: String,
-    /// How far the advisories of the ecosystem could be trusted: time alone can change it.
-    trust: Option<Trust>,
 }
 
-/// How far the advisories of an ecosystem can be trusted now.
-pub(crate) type Trusted<'a> = &'a dyn Fn(&str) -> Trust;
+/// What images are asked about.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) database: &'a Arc<Database>,
+    /// How far the advisories of an ecosystem can be trusted now.
+    pub(crate) trust: &'a (dyn Fn(&str) -> Trust + Sync),
+    pub(crate) now: Timestamp,
+}
 
 impl Verdict {
     /// Nothing is known.
@@ -69,83 +99,220 @@ impl Verdict {
 
 impl ImageScanner {
     pub(crate) fn new(store: Arc<ContentStore>) -> Self {
-        Self { store, reads: AtomicU64::new(0), memory: Mutex::default() }
-    }
-
-    pub(crate) fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
-    }
-
-    /// Blocks while the image is read for the first time.
-    pub(crate) fn verdict(
-        &self,
-        digest: &ImageDigest,
-        database: &Database,
-        trusted: Trusted<'_>,
-    ) -> Arc<Verdict> {
-        if let Some(known) = self.memory.lock().verdicts.get(digest)
-            && known.database == database.revision()
-            && known.trust.as_ref().is_none_or(|trust| *trust == trusted(&known.ecosystem))
-        {
-            return known.clone();
-        }
-        let verdict = match self.read(digest) {
-            Ok(Some(read)) => Arc::new(judge(&read, database, trusted)),
-            Ok(None) => {
-                return Arc::new(Verdict::unreadable("the image is not in this machine's content store"));
-            }
-            Err(error) => return Arc::new(Verdict::unreadable(chain(&error))),
+        let memory = Memory {
+            pool: Pool::default(),
+            images: Recent::new(PACKAGES_BYTES),
+            inverted: Inverted::default(),
+            findings: Recent::new(FINDINGS_BYTES),
+            failures: HashMap::new(),
+            database: Arc::default(),
         };
-        let mut memory = self.memory.lock();
-        if memory.verdicts.len() >= REMEMBERED_IMAGES {
-            memory.verdicts.clear();
-        }
-        memory.verdicts.insert(digest.clone(), verdict.clone());
-        verdict
+        let layers = LayerCache::new(store.clone());
+        Self { store, layers, matches: AtomicU64::new(0), memory: Mutex::new(memory) }
     }
 
-    fn read(&self, digest: &ImageDigest) -> Result<Option<Arc<Read>>, ImageError> {
-        if let Some(known) = self.memory.lock().catalogues.get(digest) {
-            return Ok(Some(known.clone()));
+    pub(crate) fn store(&self) -> &ContentStore {
+        &self.store
+    }
+
+    /// Layers read.
+    pub(crate) fn reads(&self) -> u64 {
+        self.layers.reads()
+    }
+
+    /// Images matched.
+    pub(crate) fn matches(&self) -> u64 {
+        self.matches.load(Ordering::Relaxed)
+    }
+
+    /// The store has changed: what could not be read may be readable now.
+    pub(crate) fn forget_failures(&self) {
+        self.memory.lock().failures.clear();
+    }
+
+    /// A verdict for each image, on several threads. Blocks while images are read for the first time.
+    pub(crate) fn verdicts(
+        &self,
+        digests: &[ImageDigest],
+        asked: Asked<'_>,
+    ) -> HashMap<ImageDigest, Arc<Verdict>> {
+        self.follow(asked.database);
+        side_by_side(digests, |digest| (digest.clone(), Arc::new(self.verdict(digest, asked))))
+            .into_iter()
+            .collect()
+    }
+
+    /// Those of some images that may have one of these advisories; the others have not.
+    pub(crate) fn concerned(
+        &self,
+        digests: &[ImageDigest],
+        ids: &BTreeSet<String>,
+        database: &Database,
+    ) -> Vec<ImageDigest> {
+        side_by_side(digests, |digest| drop(self.read(digest)));
+        let about = Delta::about(database, ids);
+        let memory = self.memory.lock();
+        let touched = memory.inverted.touched(&about);
+        // What is not in the index (any more) has to be looked at.
+        let is_concerned =
+            |digest: &&ImageDigest| touched.contains(digest) || !memory.images.contains(digest);
+        digests.iter().filter(is_concerned).cloned().collect()
+    }
+
+    /// When time alone may change the verdict of one of these images.
+    pub(crate) fn next_change(&self, digests: &[ImageDigest], now: Timestamp) -> Option<Timestamp> {
+        let mut memory = self.memory.lock();
+        digests.iter().filter_map(|digest| memory.images.get(digest)?.subject.next_change(now)).min()
+    }
+
+    /// Takes away the findings of the images that a change of the database touches.
+    fn follow(&self, database: &Arc<Database>) {
+        let old = self.memory.lock().database.clone();
+        if Arc::ptr_eq(&old, database) {
+            return;
         }
+        let delta = (old.revision() != database.revision()).then(|| Delta::between(&old, database));
+        let mut memory = self.memory.lock();
+        if Arc::ptr_eq(&memory.database, database) {
+            return;
+        }
+        // Somebody else follows a third database: start over, which is right whatever happened between.
+        if !Arc::ptr_eq(&memory.database, &old) {
+            memory.findings = Recent::new(FINDINGS_BYTES);
+        } else if let Some(delta) = delta {
+            for digest in memory.inverted.touched(&delta) {
+                memory.findings.remove(&digest);
+            }
+        }
+        memory.database = database.clone();
+    }
+
+    fn verdict(&self, digest: &ImageDigest, asked: Asked<'_>) -> Verdict {
+        let read = match self.read(digest) {
+            Ok(Some(read)) => read,
+            Ok(None) => return Verdict::unreadable("the image is not in this machine's content store"),
+            Err(reason) => return Verdict::unreadable(reason),
+        };
+        let known = Known { any_advisories: !asked.database.is_empty(), trust: asked.trust, now: asked.now };
+        let (state, reasons) = judgement::judge(&read.subject, known);
+        Verdict {
+            distribution: read.subject.distribution(),
+            packages: read.subject.packages(),
+            state,
+            reasons,
+            findings: self.findings(digest, &read, asked.database),
+            database: asked.database.revision().to_owned(),
+        }
+    }
+
+    fn findings(&self, digest: &ImageDigest, read: &Read, database: &Arc<Database>) -> Findings {
+        {
+            let mut memory = self.memory.lock();
+            if Arc::ptr_eq(&memory.database, database)
+                && let Some(known) = memory.findings.get(digest)
+            {
+                return known.clone();
+            }
+        }
+        let Matched { findings, .. } = find_packages(database, &read.packages, &MatchOptions::default());
+        self.matches.fetch_add(1, Ordering::Relaxed);
+        let findings: Findings =
+            Arc::new(findings.into_iter().map(|finding| reference(finding, read.base_layers)).collect());
+        let bytes = IMAGE_BYTES + findings.iter().map(finding_bytes).sum::<usize>();
+        let mut memory = self.memory.lock();
+        // Another caller may follow a newer database by now; and a change must find the image to take its findings away.
+        if Arc::ptr_eq(&memory.database, database) && memory.images.contains(digest) {
+            memory.findings.insert(digest.clone(), findings.clone(), bytes);
+        }
+        findings
+    }
+
+    /// `None` when the store does not have it; an error in one line.
+    fn read(&self, digest: &ImageDigest) -> Result<Option<Arc<Read>>, String> {
+        {
+            let mut memory = self.memory.lock();
+            if let Some(known) = memory.images.get(digest) {
+                return Ok(Some(known.clone()));
+            }
+            if let Some(failure) = memory.failures.get(digest) {
+                return Err(failure.clone());
+            }
+        }
+        match self.read_layers(digest) {
+            Ok(read) => Ok(read),
+            Err(error) => {
+                let failure = chain(&error);
+                let mut memory = self.memory.lock();
+                if memory.failures.len() >= MAX_FAILURES {
+                    memory.failures.clear();
+                }
+                memory.failures.insert(digest.clone(), failure.clone());
+                Err(failure)
+            }
+        }
+    }
+
+    fn read_layers(&self, digest: &ImageDigest) -> Result<Option<Arc<Read>>, ImageError> {
         let Some(record) = self.store.by_digest(digest)? else { return Ok(None) };
         let mut layers = Vec::with_capacity(record.layers.len());
         for layer in &record.layers {
-            layers.push(self.layer(&layer.diff_id)?);
+            layers.push(self.layers.facts(&layer.diff_id)?);
         }
         let base_layers = self.base_layers(&record);
         let catalogue = konzert_packages::catalogue(&layers, Precision::Precise);
-        let read = Arc::new(Read { catalogue, base_layers });
+        drop(layers);
+        let subject = Subject::of(&catalogue);
         let mut memory = self.memory.lock();
-        if memory.catalogues.len() >= REMEMBERED_IMAGES {
-            memory.catalogues.clear();
+        let mut bytes = IMAGE_BYTES + catalogue.packages.len() * PLACE_BYTES;
+        let mut packages = Vec::with_capacity(catalogue.packages.len());
+        for package in catalogue.packages {
+            let own = package_bytes(&package);
+            let (shared, is_new) = memory.pool.share(package);
+            bytes += if is_new { own } else { 0 };
+            packages.push(shared);
         }
-        memory.catalogues.insert(digest.clone(), read.clone());
+        let read = Arc::new(Read { packages, subject, base_layers });
+        memory.remember(digest, &read, bytes);
         Ok(Some(read))
-    }
-
-    fn layer(&self, diff_id: &LayerDiffId) -> Result<Arc<LayerFacts>, ImageError> {
-        if let Some(known) = self.memory.lock().layers.get(diff_id) {
-            return Ok(known.clone());
-        }
-        let facts = Arc::new(self.store.layer_facts(diff_id)?);
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let bytes = facts.memory_bytes();
-        let mut memory = self.memory.lock();
-        if memory.layer_bytes + bytes > REMEMBERED_BYTES {
-            memory.layers.clear();
-            memory.layer_bytes = 0;
-        }
-        if memory.layers.insert(diff_id.clone(), facts.clone()).is_none() {
-            memory.layer_bytes += bytes;
-        }
-        Ok(facts)
     }
 
     /// The shortest base counts: what it does not bring was added by somebody else.
     fn base_layers(&self, record: &ImageRecord) -> usize {
         self.store.bases_of(&record.digest).last().map_or(0, |base| base.layers.len())
     }
+}
+
+impl Memory {
+    fn remember(&mut self, digest: &ImageDigest, read: &Arc<Read>, bytes: usize) {
+        self.inverted.insert(digest, read.packages.iter().map(|package| &**package));
+        for gone in self.images.insert(digest.clone(), read.clone(), bytes) {
+            self.inverted.remove(&gone);
+            // Nobody would take them away when their advisories change.
+            self.findings.remove(&gone);
+        }
+    }
+}
+
+/// Does the same for each image, on as many threads as are worth it.
+fn side_by_side<T: Send>(digests: &[ImageDigest], work: impl Fn(&ImageDigest) -> T + Sync) -> Vec<T> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = cores.min(MAX_THREADS).min(digests.len().div_ceil(PER_THREAD)).max(1);
+    let next = AtomicUsize::new(0);
+    let share = || {
+        let mut done = Vec::with_capacity(digests.len() / threads + 1);
+        while let Some(digest) = digests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(work(digest));
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(share)).collect();
+        let mut done = share();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    })
 }
 
 /// The causes of an error in one line.
@@ -159,55 +326,10 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn judge(read: &Read, database: &Database, trusted: Trusted<'_>) -> Verdict {
-    let catalogue = &read.catalogue;
-    let ecosystem =
-        catalogue.distribution.as_ref().map(konzert_packages::Distribution::ecosystem).unwrap_or_default();
-    let trust = (!ecosystem.is_empty()).then(|| trusted(&ecosystem));
-    let (state, reasons) = judge_state(catalogue, database, &ecosystem, trust.as_ref());
-    let found = findings(database, catalogue);
-    Verdict {
-        distribution: catalogue.distribution.as_ref().map(ToString::to_string).unwrap_or_default(),
-        packages: catalogue.packages.len(),
-        state,
-        reasons,
-        findings: found.into_iter().map(|finding| reference(finding, read.base_layers)).collect(),
-        database: database.revision().to_owned(),
-        ecosystem,
-        trust,
-    }
-}
-
-fn judge_state(
-    catalogue: &Catalogue,
-    database: &Database,
-    ecosystem: &str,
-    trust: Option<&Trust>,
-) -> (ReportState, Vec<String>) {
-    let unknown = |reason: String| (ReportState::Unknown, vec![reason]);
-    if catalogue.packages.is_empty() {
-        return match catalogue.warnings.first() {
-            Some(warning) => unknown(warning.clone()),
-            None => unknown("no package database was found in the image".to_owned()),
-        };
-    }
-    if database.is_empty() {
-        return unknown("no advisories were imported".to_owned());
-    }
-    match trust {
-        None => return unknown("the distribution is not known".to_owned()),
-        Some(Trust::NotCovered) => return unknown(format!("no advisory source covers {ecosystem}")),
-        Some(Trust::Stale { location, as_of }) => {
-            return unknown(format!(
-                "the advisories for {ecosystem} are too old: {location} speaks as of {as_of}"
-            ));
-        }
-        Some(Trust::Fresh) => {}
-    }
-    if !catalogue.complete {
-        return (ReportState::Partial, catalogue.warnings.clone());
-    }
-    (ReportState::Complete, Vec::new())
+fn finding_bytes(finding: &FindingRef) -> usize {
+    let texts = [&finding.advisory, &finding.package, &finding.installed, &finding.fixed];
+    let aliases = finding.aliases.iter().map(|alias| alias.len() + size_of::<String>());
+    size_of::<FindingRef>() + texts.iter().map(|text| text.len()).sum::<usize>() + aliases.sum::<usize>() + 32
 }
 
 fn reference(finding: Finding, base_layers: usize) -> FindingRef {
@@ -227,3 +349,7 @@ fn reference(finding: Finding, base_layers: usize) -> FindingRef {
         origin: origin.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "images/tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! An API server over a real store in this process, a content store with sample images, and a player of the node's part.
 #![expect(clippy::unwrap_used, reason = "a test whose world cannot be made must fail")]
+#![allow(dead_code, reason = "every program that includes this module uses another part of it")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,10 +88,26 @@ impl Cluster {
 
     /// The advisory becomes known.
     pub(crate) fn announce(&self) {
-        let record = json!({"id": "DSA-1", "aliases": [ADVISORY], "modified": "2026-01-01T00:00:00Z", "affected": [{
-            "package": {"ecosystem": "Debian:12", "name": "lib"},
-            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": FIXED}]}]}]});
-        let path = self.dir.path().join("advisory.json");
+        self.import("advisory.json", &Self::advisory("DSA-1", ADVISORY, "lib"));
+    }
+
+    /// The advisory is withdrawn.
+    pub(crate) fn revoke(&self) {
+        let mut record = Self::advisory("DSA-1", ADVISORY, "lib");
+        record["modified"] = "2026-01-02T00:00:00Z".into();
+        record["withdrawn"] = "2026-01-02T00:00:00Z".into();
+        self.import("advisory.json", &record);
+    }
+
+    /// An OSV record about a package of Debian 12.
+    pub(crate) fn advisory(id: &str, alias: &str, package: &str) -> Value {
+        json!({"id": id, "aliases": [alias], "modified": "2026-01-01T00:00:00Z", "affected": [{
+            "package": {"ecosystem": "Debian:12", "name": package},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": FIXED}]}]}]})
+    }
+
+    pub(crate) fn import(&self, name: &str, record: &Value) {
+        let path = self.dir.path().join(name);
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), record.to_string().as_bytes())
             .unwrap();
         self.advisories.import(&path, &mut |_| {}).unwrap();

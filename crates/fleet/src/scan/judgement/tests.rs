@@ -1,0 +1,172 @@
+//! One row for each rule.
+
+use konzert_packages::{Format, PackageKind};
+
+use super::*;
+
+const NOW: &str = "2026-01-15T00:00:00Z";
+
+fn package(kind: PackageKind, name: &str, ecosystem: &str) -> Package {
+    Package { ecosystem: ecosystem.into(), ..Package::new(kind, Format::Dpkg, name, "1") }
+}
+
+fn deb(ecosystem: &str) -> Package {
+    package(PackageKind::Deb, "lib", ecosystem)
+}
+
+fn pypi() -> Package {
+    package(PackageKind::Pypi, "web", "PyPI")
+}
+
+fn image(id: &str, version: &str, packages: Vec<Package>) -> Catalogue {
+    let known = Distribution { id: id.into(), version: version.into(), ..Distribution::default() };
+    let distribution = (!id.is_empty()).then_some(known);
+    Catalogue { distribution, packages, complete: true, ..Catalogue::default() }
+}
+
+/// Sources for Debian 12 and 10 and npm; one that is too old for PyPI; none for anything else.
+fn trust(ecosystem: &str) -> Trust {
+    match ecosystem {
+        "Debian:12" | "Debian:10" | "npm" => Trust::Fresh,
+        "PyPI" => Trust::Stale { location: "pypa.zip".into(), as_of: Timestamp::UNIX_EPOCH },
+        _ => Trust::NotCovered,
+    }
+}
+
+fn judged(catalogue: &Catalogue) -> (ReportState, String) {
+    let known = Known { any_advisories: true, trust: &trust, now: NOW.parse().unwrap() };
+    let (state, reasons) = judge(&Subject::of(catalogue), known);
+    (state, reasons.join("; "))
+}
+
+#[test]
+fn silence_is_judged_by_these_rules() {
+    use ReportState::{Complete, Partial, Unknown};
+    let npm = || package(PackageKind::Npm, "left", "npm");
+    let owned = || Package { owned_by: Some("python3-web".into()), ..pypi() };
+    let vendor = || Package { third_party: true, ..package(PackageKind::Deb, "docker-ce", "Debian:12") };
+    let generic = || package(PackageKind::Generic, "blob", "");
+    let stale = "the advisories for PyPI are too old: pypa.zip speaks as of 1970-01-01T00:00:00Z";
+    let partly = |warning: &str, packages| Catalogue {
+        warnings: vec![warning.into()],
+        complete: false,
+        ..image("debian", "12", packages)
+    };
+    let rows: Vec<(&str, Catalogue, ReportState, &str)> = vec![
+        ("covered", image("debian", "12", vec![deb("Debian:12")]), Complete, ""),
+        (
+            "no source",
+            image("debian", "13", vec![deb("Debian:13")]),
+            Unknown,
+            "no advisory source covers Debian:13",
+        ),
+        (
+            "past its end of life, though a source covers it",
+            image("debian", "10", vec![deb("Debian:10")]),
+            Unknown,
+            "debian 10 has had no security fixes since 2022-09-10",
+        ),
+        ("unknown distribution", image("", "", vec![deb("")]), Unknown, "the distribution is not known"),
+        (
+            "a distribution that OSV does not know",
+            image("arch", "", vec![deb("")]),
+            Unknown,
+            "no advisories are known for arch",
+        ),
+        ("languages alone, covered", image("", "", vec![npm()]), Complete, ""),
+        (
+            "a program of the image's own",
+            image("", "", vec![npm(), package(PackageKind::Cargo, "app", "")]),
+            Complete,
+            "",
+        ),
+        ("languages alone, source too old", image("", "", vec![npm(), pypi()]), Unknown, stale),
+        (
+            "a language without source beside a covered distribution",
+            image("debian", "12", vec![deb("Debian:12"), package(PackageKind::Gem, "rake", "RubyGems")]),
+            Unknown,
+            "no advisory source covers RubyGems",
+        ),
+        (
+            "a language package of the distribution",
+            image("debian", "12", vec![deb("Debian:12"), owned()]),
+            Complete,
+            "",
+        ),
+        ("an owned one where the owner's feed is not known", image("", "", vec![owned()]), Unknown, stale),
+        (
+            "a distribution without its database",
+            image("debian", "12", vec![npm()]),
+            Partial,
+            "the package database of debian 12 was not found in the image",
+        ),
+        (
+            "somebody else's package",
+            image("debian", "12", vec![deb("Debian:12"), vendor()]),
+            Partial,
+            "not from the distribution, whose advisories do not speak of it: docker-ce",
+        ),
+        (
+            "packages of no ecosystem",
+            image("", "", vec![npm(), generic(), generic(), generic(), generic()]),
+            Partial,
+            "of no ecosystem that advisories speak of: blob, blob, blob and 1 more",
+        ),
+        ("a partial read", partly("a.jar: cut", vec![deb("Debian:12")]), Partial, "a.jar: cut"),
+        (
+            "a partial read of an image without source",
+            Catalogue { distribution: None, ..partly("a.jar: cut", vec![pypi()]) },
+            Unknown,
+            &format!("{stale}; a.jar: cut"),
+        ),
+        ("nothing read", partly("status: damaged", vec![]), Unknown, "status: damaged"),
+        ("nothing there", image("", "", vec![]), Unknown, "no package database was found in the image"),
+    ]
+    .into_iter()
+    .map(|(what, image, state, reasons)| (what, image, state, &*reasons.to_owned().leak()))
+    .collect();
+    for (what, image, state, reasons) in rows {
+        assert_eq!(judged(&image), (state, reasons.to_owned()), "{what}");
+    }
+}
+
+#[test]
+fn without_advisories_nothing_is_known() {
+    let known = Known { any_advisories: false, trust: &trust, now: NOW.parse().unwrap() };
+    let (state, reasons) = judge(&Subject::of(&image("", "", vec![pypi()])), known);
+    assert_eq!((state, reasons[0].as_str()), (ReportState::Unknown, "no advisories were imported"));
+}
+
+#[test]
+fn reasons_are_bounded() {
+    let warnings = (0..200).map(|n| format!("file {n}")).collect();
+    let many =
+        Catalogue { warnings, complete: false, ..image("debian", "12", vec![deb("Debian:12"), pypi()]) };
+    let known = Known { any_advisories: true, trust: &trust, now: NOW.parse().unwrap() };
+    let (_, reasons) = judge(&Subject::of(&many), known);
+    assert_eq!((reasons.len(), reasons[19].as_str()), (20, "and 2 more reasons"));
+}
+
+#[test]
+fn time_alone_changes_the_judgement_at_known_moments() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let subject = Subject::of(&image("debian", "12", vec![deb("Debian:12")]));
+    assert_eq!(subject.next_change(at(NOW)), Some(at("2026-07-12T00:00:00Z")));
+    assert_eq!(subject.next_change(at("2026-08-01T00:00:00Z")), Some(at("2028-07-01T00:00:00Z")));
+    assert_eq!(subject.next_change(at("2029-01-01T00:00:00Z")), None);
+    let source = |as_of: &str| Source {
+        location: "x".into(),
+        kinds: Vec::new(),
+        etag: None,
+        imported_at: at(NOW),
+        as_of: at(as_of),
+        newest: None,
+        records: 1,
+        ecosystems: BTreeMap::new(),
+    };
+    let sources =
+        [source("2026-01-14T00:00:00Z"), source("2026-01-10T00:00:00Z"), source("2020-01-01T00:00:00Z")];
+    let week = SignedDuration::from_hours(7 * 24);
+    assert_eq!(next_stale(&sources, week, at(NOW)), Some(at("2026-01-17T00:00:01Z")));
+    assert_eq!(next_stale(&sources[2..], week, at(NOW)), None);
+}
