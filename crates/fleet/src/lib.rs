@@ -15,9 +15,11 @@ mod error;
 mod feeds;
 mod importing;
 mod inventory;
+mod looking;
 mod mapped;
 pub mod patch;
 pub mod reap;
+pub mod report;
 mod scan;
 
 pub use advisories::{
@@ -27,6 +29,7 @@ pub use download::DownloadError;
 pub use error::FleetError;
 pub use feeds::feed_addresses;
 pub use inventory::{RunningContainer, WorkloadRef, inventory};
+pub use looking::{Decisions, Looked, Scope, inventory_report, scan_report};
 pub use scan::{ContainerReport, FleetReport, ImageScan, Scanner};
 
 /// Ends a task when it becomes true, or when its sender is gone.
