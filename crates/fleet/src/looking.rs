@@ -10,7 +10,9 @@ use jiff::tz::TimeZone;
 use konzert_advisories::ignore::Ignores;
 use konzert_advisories::openvex::{self, Document};
 use konzert_advisories::{Database, Finding, KernelPackages, MatchOptions, find};
-use konzert_images::{ContentStore, ImageError, ImageRecord, Limits, LoadProgress, ReadImage, read_images, read_root};
+use konzert_images::{
+    ContentStore, ImageError, ImageRecord, Limits, LoadProgress, ReadImage, read_images, read_root,
+};
 use konzert_packages::{Catalogue, DocumentError, LayerFacts, Precision, catalogue, read_document};
 
 use crate::advisories::AdvisoryStore;
@@ -84,9 +86,8 @@ impl Looked {
         progress: &dyn Fn(LoadProgress),
     ) -> Result<Vec<Self>, ImageError> {
         let read = read_images(path, &Limits::default(), progress)?;
-        let looked = |image: &ReadImage| {
-            Self::image(kind, &image.record, catalogue(&image.layers, scope.precision()))
-        };
+        let looked =
+            |image: &ReadImage| Self::image(kind, &image.record, catalogue(&image.layers, scope.precision()));
         Ok(read.iter().map(looked).collect())
     }
 
@@ -232,9 +233,6 @@ fn find_in(target: &mut Target, database: &Database, decisions: &Decisions) {
     target.findings = matched.findings;
     target.kernel_dropped = matched.kernel_dropped;
     target.owned_by_distribution = matched.owned_by_distribution;
-    target.findings.retain(|f| {
-        decisions.advisories.is_empty() || decisions.advisories.iter().any(|id| f.is_named(id))
-    });
 }
 
 /// VEX first, then ignores, then what was asked for. A rule that has work in one target is not idle in another.
@@ -272,8 +270,14 @@ fn decide(report: &mut Report, decisions: &Decisions, now: Timestamp) {
                 Some(known) => known.retain(|line| idle.contains(line)),
             }
         }
+        // What was not asked for goes last, so that a rule about it does not look idle.
+        let asked = |finding: &Finding| {
+            let ids = &decisions.advisories;
+            ids.is_empty() || ids.iter().any(|id| finding.is_named(id))
+        };
+        left.retain(|f| asked(f) && (!decisions.only_fixed || f.fixed.is_some()));
+        set_aside.retain(|aside| asked(&aside.finding));
         target.findings = left;
-        target.findings.retain(|f| !decisions.only_fixed || f.fixed.is_some());
         target.set_aside = set_aside;
     }
     for ((file, ignores), idle) in decisions.ignores.iter().zip(unused) {

@@ -66,7 +66,10 @@ pub fn read_root(dir: &Path, progress: &dyn Fn(u64)) -> Result<LayerFacts, Image
             break;
         }
         if depth >= MAX_ROOT_DEPTH {
-            walk.warn(&path, &format!("not read: directories lie more than {MAX_ROOT_DEPTH} deep in each other"));
+            walk.warn(
+                &path,
+                &format!("not read: directories lie more than {MAX_ROOT_DEPTH} deep in each other"),
+            );
             continue;
         }
         match walk.list(&path) {
@@ -88,7 +91,8 @@ impl Walk<'_> {
     /// The names in a directory, sorted; none for a pseudo file system.
     fn list(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = if path.is_empty() { self.root.try_clone().map_err(errno)? } else { self.open(path, flags)? };
+        let dir =
+            if path.is_empty() { self.root.try_clone().map_err(errno)? } else { self.open(path, flags)? };
         if is_pseudo(&dir)? {
             return Ok(Vec::new());
         }
@@ -177,7 +181,8 @@ impl Walk<'_> {
                 let path: String = String::from_utf8_lossy(path).chars().take(200).collect();
                 let shown = if path.is_empty() { "the root" } else { &path };
                 let text = format!("{shown}: {text}");
-                self.warnings.push(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect());
+                self.warnings
+                    .push(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect());
             }
             MAX_WARNINGS => self.warnings.push("more was not read".to_owned()),
             _ => {}
@@ -209,7 +214,8 @@ mod tests {
         dir
     }
 
-    const STATUS: &str = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13\n";
+    const STATUS: &str =
+        "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13\n";
 
     fn put(path: &Path, text: &str) {
         use std::io::Write as _;

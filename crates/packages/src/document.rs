@@ -203,7 +203,7 @@ impl Reading<'_> {
             match entry.external_refs.iter().find(|r| r.reference_type == "purl") {
                 Some(reference) => drop(self.package(&reference.reference_locator, Format::Spdx)),
                 None => match entry.primary_package_purpose.as_str() {
-                    "OPERATING-SYSTEM" => {
+                    "OPERATING-SYSTEM" | "OPERATING_SYSTEM" => {
                         let system = (entry.name.to_ascii_lowercase(), entry.version_info);
                         self.system.get_or_insert(system);
                     }
@@ -217,7 +217,11 @@ impl Reading<'_> {
 
     fn package(&mut self, text: &str, format: Format) -> Option<&mut Package> {
         if self.found.packages.len() >= limits::MAX_PACKAGES {
-            self.warn(&format!("{}: more than {} packages: the rest was left out", self.name, limits::MAX_PACKAGES));
+            self.warn(&format!(
+                "{}: more than {} packages: the rest was left out",
+                self.name,
+                limits::MAX_PACKAGES
+            ));
             return None;
         }
         match purl::parse(text, format) {
@@ -251,10 +255,16 @@ impl Reading<'_> {
         }
         let mut found = self.found;
         let os = |p: &&mut Package| p.class() == PackageClass::Os;
-        let named: BTreeSet<String> =
-            found.packages.iter_mut().filter(os).map(|p| p.distro.clone()).filter(|d| !d.is_empty()).collect();
+        let named: BTreeSet<String> = found
+            .packages
+            .iter_mut()
+            .filter(os)
+            .map(|p| p.distro.clone())
+            .filter(|d| !d.is_empty())
+            .collect();
         let system = self.system.filter(|(id, _)| !id.is_empty());
-        let system = system.map(|(id, version)| if version.is_empty() { id } else { format!("{id}-{version}") });
+        let system =
+            system.map(|(id, version)| if version.is_empty() { id } else { format!("{id}-{version}") });
         let fallback = named.first().cloned().or(system);
         found.distribution = fallback.as_deref().map(Distribution::from_qualifier);
         for package in found.packages.iter_mut().filter(os) {
@@ -278,7 +288,9 @@ fn source_of(package: &mut Package, properties: &[Property]) {
     }
     let get = |key: &str| {
         let found = properties.iter().find(|p| p.name.strip_prefix("aquasecurity:trivy:") == Some(key));
-        found.map(|p| p.value.as_str()).filter(|value| !value.is_empty() && value.len() <= limits::MAX_FIELD_BYTES)
+        found
+            .map(|p| p.value.as_str())
+            .filter(|value| !value.is_empty() && value.len() <= limits::MAX_FIELD_BYTES)
     };
     let Some(name) = get("SrcName") else { return };
     name.clone_into(&mut package.source_name);
@@ -295,7 +307,9 @@ mod tests {
 
     fn rows(text: &str) -> Vec<String> {
         let found = read_document(text.as_bytes(), "x.json").unwrap().catalogue;
-        let row = |p: &Package| format!("{} {} {} {} {}", p.name, p.version, p.source_name, p.source_version, p.ecosystem);
+        let row = |p: &Package| {
+            format!("{} {} {} {} {}", p.name, p.version, p.source_name, p.source_version, p.ecosystem)
+        };
         found.packages.iter().map(row).collect()
     }
 

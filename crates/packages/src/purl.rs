@@ -73,11 +73,8 @@ impl Package {
     pub fn purls(&self) -> Vec<String> {
         let mut all = vec![self.purl()];
         if self.class() == crate::PackageClass::Os && self.source_name != self.name {
-            let source = Self {
-                name: self.source_name.clone(),
-                version: self.source_version.clone(),
-                ..self.clone()
-            };
+            let source =
+                Self { name: self.source_name.clone(), version: self.source_version.clone(), ..self.clone() };
             all.push(source.purl());
         }
         all

@@ -61,10 +61,17 @@ pub(crate) fn judge(
         match trusted(ecosystem) {
             Trust::Fresh => {}
             Trust::NotCovered => {
-                lower(to, format!("no advisory source covers {ecosystem}: nothing is known of {}", amount(packages)));
+                lower(
+                    to,
+                    format!(
+                        "no advisory source covers {ecosystem}: nothing is known of {}",
+                        amount(packages)
+                    ),
+                );
             }
             Trust::Stale { location, as_of } => {
-                let text = format!("the advisories for {ecosystem} are too old: {location} speaks as of {as_of}");
+                let text =
+                    format!("the advisories for {ecosystem} are too old: {location} speaks as of {as_of}");
                 lower(to, text);
             }
         }

@@ -19,7 +19,9 @@ pub(super) fn value(report: &Report) -> Value {
     for (number, target) in report.targets.iter().enumerate() {
         let mut parts = vec![];
         parts.extend(system(target, number));
-        parts.extend(packages(target).enumerate().map(|(at, p)| component(target, p, &package_ref(number, at))));
+        parts.extend(
+            packages(target).enumerate().map(|(at, p)| component(target, p, &package_ref(number, at))),
+        );
         let refs: Vec<&Value> = parts.iter().map(|part| &part["bom-ref"]).collect();
         dependencies.push(json!({"ref": target_ref(number), "dependsOn": refs}));
         if single {
@@ -204,7 +206,8 @@ fn vulnerability(report: &Report, hits: &Hits<'_>) -> Option<Value> {
             value.insert("updated".into(), json!(advisory.modified));
         }
     }
-    let fixes: std::collections::BTreeSet<&String> = all.iter().filter_map(|(_, f)| f.fixed.as_ref()).collect();
+    let fixes: std::collections::BTreeSet<&String> =
+        all.iter().filter_map(|(_, f)| f.fixed.as_ref()).collect();
     if !fixes.is_empty() {
         let fixes: Vec<&str> = fixes.into_iter().map(String::as_str).collect();
         value.insert("recommendation".into(), json!(format!("Upgrade to {}.", fixes.join(" or "))));

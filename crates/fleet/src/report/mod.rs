@@ -213,8 +213,10 @@ impl Target {
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let kind = if self.digest.is_empty() { "generic" } else { "oci" };
         let name = if kind == "oci" { last.split(':').next().unwrap_or_default() } else { last };
-        let clean: String =
-            name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+        let clean: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+            .collect();
         let clean = if clean.is_empty() { "unnamed".to_owned() } else { clean.to_ascii_lowercase() };
         match self.digest.as_str() {
             "" => format!("pkg:{kind}/{clean}"),
@@ -232,7 +234,7 @@ fn uuid_of(content: &str) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// A severity's word with a capital for sentences.
+/// A text with a full stop at its end, as SARIF's messages have (section 3.11.3).
 fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with('.') { text.to_owned() } else { format!("{text}.") }

@@ -42,12 +42,7 @@ pub(super) fn value(report: &Report) -> Option<Value> {
     Some(serde_json::to_value(&document).expect("strings, numbers and lists are always JSON"))
 }
 
-fn add(
-    statements: &mut BTreeMap<Key, Statement>,
-    target: &Target,
-    finding: &Finding,
-    decided: Option<&str>,
-) {
+fn add(statements: &mut BTreeMap<Key, Statement>, target: &Target, finding: &Finding, decided: Option<&str>) {
     let (rank, status) = match (finding.state, decided) {
         (FindingState::NotAffected, Some(_)) => (0, Status::NotAffected),
         (FindingState::Fixed, Some(_)) => (1, Status::Fixed),
@@ -92,8 +87,12 @@ fn add(
 fn action(finding: &Finding) -> String {
     match (&finding.fixed, finding.state) {
         (Some(fixed), _) => format!("Upgrade {} to {fixed}.", finding.package),
-        (None, FindingState::WillNotFix) => "The publisher decided against a fix: replace or remove the package.".to_owned(),
-        (None, FindingState::EndOfLife) => "The release gets no fixes any more: move to a newer one.".to_owned(),
+        (None, FindingState::WillNotFix) => {
+            "The publisher decided against a fix: replace or remove the package.".to_owned()
+        }
+        (None, FindingState::EndOfLife) => {
+            "The release gets no fixes any more: move to a newer one.".to_owned()
+        }
         (None, _) => "No fix is published yet: watch the advisory.".to_owned(),
     }
 }

@@ -103,7 +103,7 @@ fn system(target: &Target, number: usize) -> Option<Value> {
         "licenseConcluded": "NOASSERTION",
         "licenseDeclared": "NOASSERTION",
         "copyrightText": "NOASSERTION",
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
+        "primaryPackagePurpose": "OPERATING_SYSTEM",
     });
     if !found.version.is_empty() {
         package["versionInfo"] = json!(found.version);

@@ -157,7 +157,10 @@ fn next(target: &Target, groups: &[Group<'_>], report: &Report) -> Vec<String> {
         let by = |what| target.set_aside.iter().filter(|s| s.by == what).count();
         lines.push(format!("set aside: {} by VEX, {} by ignores", by("vex"), by("ignore")));
     }
-    if target.kernel_dropped > 0 || target.owned_by_distribution > 0 || !target.catalogue.suppressed.is_empty() {
+    if target.kernel_dropped > 0
+        || target.owned_by_distribution > 0
+        || !target.catalogue.suppressed.is_empty()
+    {
         lines.push(format!(
             "not counted: {} findings in kernel packages, {} language packages that the distribution answers for; `--all` shows them",
             target.kernel_dropped,

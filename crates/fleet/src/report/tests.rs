@@ -39,7 +39,8 @@ fn target() -> Target {
     let ssl = package(PackageKind::Deb, "libssl3", "3.0.11-1~deb12u2", 0);
     let requests = package(PackageKind::Pypi, "requests", "2.0.0", 1);
     let mut worst = finding(&ssl, "CVE-2026-1", Severity::Critical, Some("3.0.14-1"));
-    worst.known_exploited = Some(serde_json::from_value(json!({"added": "2026-01-02", "due": "2026-02-02"})).unwrap());
+    worst.known_exploited =
+        Some(serde_json::from_value(json!({"added": "2026-01-02", "due": "2026-02-02"})).unwrap());
     worst.epss = Some(serde_json::from_value(json!({"score": 0.943_21, "percentile": 0.99})).unwrap());
     worst.score = Some(serde_json::from_value(json!(9.8)).unwrap());
     "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H".clone_into(&mut worst.vector);
@@ -57,8 +58,10 @@ fn target() -> Target {
         aside("CVE-2026-3", "vex", "", konzert_advisories::FindingState::NotAffected),
         aside("CVE-2026-4", "ignore", ".trivyignore:3", konzert_advisories::FindingState::Affected),
     ];
-    let distribution = Some(Distribution { id: "debian".into(), version: "12".into(), ..Distribution::default() });
-    let catalogue = Catalogue { distribution, packages: vec![ssl, requests], complete: true, ..Catalogue::default() };
+    let distribution =
+        Some(Distribution { id: "debian".into(), version: "12".into(), ..Distribution::default() });
+    let catalogue =
+        Catalogue { distribution, packages: vec![ssl, requests], complete: true, ..Catalogue::default() };
     Target {
         kind: TargetKind::Image,
         name: "shop/app:1.0".to_owned(),
@@ -127,14 +130,21 @@ fn written(report: &Report, format: ReportFormat) -> Value {
 const BASE: &str = "http://cyclonedx.org/schema/";
 
 /// The directory of published schemas; says loudly when there is none.
-#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests are told by the environment where schemas are")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests are told by the environment where schemas are"
+)]
 fn schemas_dir(name: &str) -> Option<PathBuf> {
     let dir = std::env::var("KONZERT_SCHEMAS").map(PathBuf::from);
     let dir = dir.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/schemas"));
     if dir.join(name).is_file() {
         return Some(dir);
     }
-    eprintln!("SKIPPED: validation against {name}: not in {}; `cargo xtask test` fetches it, or set KONZERT_SCHEMAS", dir.display());
+    eprintln!(
+        "SKIPPED: validation against {name}: not in {}; `cargo xtask test` fetches it, or set KONZERT_SCHEMAS",
+        dir.display()
+    );
     None
 }
 
@@ -190,7 +200,10 @@ fn cyclonedx_is_cyclonedx() {
         accepts("bom-1.6.SNAPSHOT.schema.json", &written(&report, ReportFormat::CycloneDx));
     }
     let value = written(&cases()[0], ReportFormat::CycloneDx);
-    assert_eq!(value["components"][1]["purl"], "pkg:deb/debian/libssl3@3.0.11-1~deb12u2?arch=amd64&distro=debian-12&upstream=openssl");
+    assert_eq!(
+        value["components"][1]["purl"],
+        "pkg:deb/debian/libssl3@3.0.11-1~deb12u2?arch=amd64&distro=debian-12&upstream=openssl"
+    );
     let states: Vec<String> = value["vulnerabilities"]
         .as_array()
         .unwrap()
@@ -223,7 +236,20 @@ fn is_openvex(document: &Value) {
         let object = value.as_object().unwrap();
         assert!(object.keys().all(|key| known.contains(&key.as_str())), "{value:#}");
     };
-    only(document, &["@context", "@id", "author", "role", "timestamp", "last_updated", "version", "tooling", "statements"]);
+    only(
+        document,
+        &[
+            "@context",
+            "@id",
+            "author",
+            "role",
+            "timestamp",
+            "last_updated",
+            "version",
+            "tooling",
+            "statements",
+        ],
+    );
     assert_eq!(document["@context"], "https://openvex.dev/ns/v0.2.0");
     assert!(document["@id"].as_str().unwrap().starts_with("https://"));
     assert!(document["author"].is_string() && document["version"].as_u64().unwrap() >= 1);
@@ -234,7 +260,18 @@ fn is_openvex(document: &Value) {
     for statement in statements {
         assert!(!seen.contains(&statement), "statements are unique");
         seen.push(statement);
-        only(statement, &["vulnerability", "products", "status", "justification", "impact_statement", "action_statement", "timestamp"]);
+        only(
+            statement,
+            &[
+                "vulnerability",
+                "products",
+                "status",
+                "justification",
+                "impact_statement",
+                "action_statement",
+                "timestamp",
+            ],
+        );
         only(&statement["vulnerability"], &["@id", "name", "description", "aliases"]);
         assert!(!statement["vulnerability"]["name"].as_str().unwrap().is_empty());
         match statement["status"].as_str().unwrap() {
@@ -256,23 +293,25 @@ fn is_openvex(document: &Value) {
 
 #[test]
 fn openvex_is_openvex_and_reads_back() {
-    for report in [report(vec![target()]), report(vec![target(), target()])] {
-        let value = written(&report, ReportFormat::OpenVex);
+    let lines = |report: &Report| {
+        let value = written(report, ReportFormat::OpenVex);
         is_openvex(&value);
         let back = Document::parse(value.to_string().as_bytes(), "x").unwrap();
         let line = |s: &konzert_advisories::openvex::Statement| {
             let action = s.action_statement.as_deref().or(s.impact_statement.as_deref()).unwrap_or_default();
             format!("{} {:?}: {action}", s.vulnerability.name, s.status)
         };
-        let lines: Vec<String> = back.statements.iter().map(line).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        CVE-2026-1 Affected: Upgrade libssl3 to 3.0.14-1.
-        CVE-2026-2 Affected: Upgrade libssl3 to 3.0.15-1.
-        CVE-2026-3 NotAffected: CVE-2026-3 does not matter here
-        CVE-2026-4 Affected: No fix is published yet: watch the advisory.
-        GHSA-1 Affected: No fix is published yet: watch the advisory.
-        ");
-    }
+        back.statements.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let twice = report(vec![target(), target()]);
+    assert_eq!(lines(&twice), lines(&cases()[0]), "one statement for two targets");
+    insta::assert_snapshot!(lines(&cases()[0]), @r"
+    CVE-2026-1 Affected: Upgrade libssl3 to 3.0.14-1.
+    CVE-2026-2 Affected: Upgrade libssl3 to 3.0.15-1.
+    CVE-2026-3 NotAffected: CVE-2026-3 does not matter here
+    CVE-2026-4 Affected: No fix is published yet: watch the advisory.
+    GHSA-1 Affected: No fix is published yet: watch the advisory.
+    ");
     assert_eq!(report(vec![plain()]).write(ReportFormat::OpenVex), None, "nothing to state is no document");
 }
 
@@ -359,7 +398,14 @@ fn silence_is_not_safety() {
         (&full, None, true, &only_debian, ReportState::Partial, "covers PyPI"),
         (&full, ended, true, &fresh, ReportState::Unknown, "end of life"),
         (&warned, None, true, &fresh, ReportState::Partial, "x"),
-        (&Catalogue { complete: true, ..Catalogue::default() }, None, true, &fresh, ReportState::Unknown, "no packages"),
+        (
+            &Catalogue { complete: true, ..Catalogue::default() },
+            None,
+            true,
+            &fresh,
+            ReportState::Unknown,
+            "no packages",
+        ),
     ];
     for (catalogue, support, advisories, trusted, state, reason) in rows {
         let (found, reasons) = judge(catalogue, support, advisories, trusted);

@@ -204,7 +204,8 @@ impl<'a> Walk<'a> {
             return Err(too_large(what));
         }
         let path = blob_path(&descriptor.digest);
-        let bytes = self.documents.document(&path)?.ok_or_else(|| missing(&descriptor.digest, "the archive"))?;
+        let bytes =
+            self.documents.document(&path)?.ok_or_else(|| missing(&descriptor.digest, "the archive"))?;
         let actual = digest_of(&bytes);
         if actual != descriptor.digest {
             let (expected, actual) = (descriptor.digest.to_string(), actual.to_string());

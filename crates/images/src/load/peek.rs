@@ -81,7 +81,10 @@ struct Planned {
 enum Form {
     Oci(Box<ImageDocuments>),
     /// `docker save`: the manifest is written when the layers are known.
-    Docker { config_bytes: Vec<u8>, config: Box<ConfigDocument> },
+    Docker {
+        config_bytes: Vec<u8>,
+        config: Box<ConfigDocument>,
+    },
 }
 
 /// What a layer turned out to be.
@@ -120,10 +123,10 @@ fn tar(
 ) -> Result<Vec<ReadImage>, ImageError> {
     let open = || {
         let file = File::open(path).map_err(ImageError::io("read", path))?;
-        // Half of the work is the first pass.
         let counted = Counted { inner: file, bytes: 0, reported: 0 };
         Ok::<_, ImageError>(counted)
     };
+    // The archive is read twice, and people want one number.
     let report = |bytes: u64| progress(LoadProgress::Reading { bytes, total: Some(2 * total) });
     let contents = Contents::read(open()?.reporting(&|bytes| report(bytes)), limits)?;
     let planned = plan(&contents)?;
@@ -306,11 +309,7 @@ fn read_layer(content: impl Read, wanted: &Wanted, limits: &Limits) -> Result<La
     };
     let mut start = Vec::with_capacity(4);
     let mut content = content;
-    content
-        .by_ref()
-        .take(4)
-        .read_to_end(&mut start)
-        .map_err(|e| stream_error(&what, None, e))?;
+    content.by_ref().take(4).read_to_end(&mut start).map_err(|e| stream_error(&what, None, e))?;
     let media_type = docker::oci_type(compress::sniff(&start));
     let mut counted = Counted { inner: io::Cursor::new(start).chain(content), bytes: 0, reported: 0 };
     let mut blob = HashingReader::new(&mut counted);

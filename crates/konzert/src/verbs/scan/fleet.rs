@@ -8,7 +8,9 @@ use std::sync::Arc;
 use konzert_advisories::Severity;
 use konzert_api::own::{FindingRef, ReportState};
 use konzert_fleet::report::{Report, Target};
-use konzert_fleet::{AdvisoryStore, ContainerReport, Decisions, FleetReport, Looked, Scanner, Scope, inventory};
+use konzert_fleet::{
+    AdvisoryStore, ContainerReport, Decisions, FleetReport, Looked, Scanner, Scope, inventory,
+};
 use konzert_images::ContentStore;
 
 use super::{Shape, end, judge, print, severity};
@@ -28,8 +30,7 @@ pub(super) async fn run(
     let client = config::client(global).await?;
     let places = Places::of(&global.data_dir, Create::Yes)?;
     let images = Arc::new(ContentStore::open(&places.images()).map_err(image_failure)?);
-    let decided =
-        !decisions.vex.is_empty() || !decisions.ignores.is_empty() || decisions.scope == Scope::All;
+    let decided = !decisions.vex.is_empty() || !decisions.ignores.is_empty() || decisions.scope == Scope::All;
     if let Shape::Ours(format) = shape
         && !decided
     {

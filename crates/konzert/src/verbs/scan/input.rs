@@ -27,7 +27,10 @@ pub(super) fn decisions(args: &Scan, fleet: bool, printer: &Printer) -> Result<D
         for file in USUAL.map(PathBuf::from) {
             if file.is_file() {
                 let (name, read) = ignore(&file)?;
-                printer.note(&format!("{name}: {} ignores are applied (--no-ignore leaves them out)", read.rules.len()));
+                printer.note(&format!(
+                    "{name}: {} ignores are applied (--no-ignore leaves them out)",
+                    read.rules.len()
+                ));
                 ignores.push((name, read));
             }
         }
@@ -55,16 +58,18 @@ fn ignore(file: &Path) -> Result<(String, Ignores), Failure> {
 
 fn vex(file: &Path) -> Result<Document, Failure> {
     let bytes = read(file, "a VEX document")?;
-    Document::parse(&bytes, &file.display().to_string()).map_err(|error| {
-        Failure::failed(error).into_usage().hint("give an OpenVEX 0.2.0 document in JSON")
-    })
+    Document::parse(&bytes, &file.display().to_string())
+        .map_err(|error| Failure::failed(error).into_usage().hint("give an OpenVEX 0.2.0 document in JSON"))
 }
 
 /// A regular file, up to a bound.
 pub(super) fn read(file: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     let shown = file.display();
     let fault = |error: std::io::Error| {
-        Failure::usage(format!("cannot read {shown}: {error}"), format!("name {what} that is there and readable"))
+        Failure::usage(
+            format!("cannot read {shown}: {error}"),
+            format!("name {what} that is there and readable"),
+        )
     };
     // A pipe would hang; process substitution is the only loss.
     let meta = std::fs::metadata(file).map_err(fault)?;
@@ -74,7 +79,10 @@ pub(super) fn read(file: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     File::open(file).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(fault)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(format!("{shown}: longer than {MAX_BYTES} bytes"), format!("name {what}")));
+        return Err(Failure::usage(
+            format!("{shown}: longer than {MAX_BYTES} bytes"),
+            format!("name {what}"),
+        ));
     }
     Ok(bytes)
 }

@@ -59,7 +59,8 @@ pub(crate) async fn run(global: &Global, args: &Scan, printer: &Printer) -> Outc
 
 impl Target {
     fn parse(text: &str) -> Result<Self, Failure> {
-        let hint = "the target is `fleet`, `image:NAME:TAG`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or `sbom:FILE`";
+        let hint =
+            "the target is `fleet`, `image:NAME:TAG`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or `sbom:FILE`";
         let unknown = || Failure::usage(format!("cannot scan {text:?}"), hint);
         let (kind, rest) = match text.split_once(':') {
             None if text == "fleet" => return Ok(Self::Fleet),
@@ -96,7 +97,10 @@ fn shape(global: &Global, args: &Scan) -> Result<Shape, Failure> {
         Some(ScanFormat::Openvex) => Shape::Foreign(ReportFormat::OpenVex),
     };
     if global.output != Format::Table && asked != Shape::Ours(global.output) {
-        return Err(Failure::usage("--format and --output ask for different formats", "leave one of them away"));
+        return Err(Failure::usage(
+            "--format and --output ask for different formats",
+            "leave one of them away",
+        ));
     }
     Ok(asked)
 }
@@ -170,7 +174,8 @@ fn print(args: &Scan, report: &Report, shape: Shape, printer: &Printer) -> Outco
 fn print_foreign(report: &Report, format: ReportFormat, printer: &Printer) {
     match report.write(format) {
         Some(text) => printer.data(&text),
-        None => printer.note("nothing printed: an OpenVEX document needs a statement, and there is nothing to state"),
+        None => printer
+            .note("nothing printed: an OpenVEX document needs a statement, and there is nothing to state"),
     }
 }
 

@@ -44,7 +44,8 @@ impl Place {
         };
         let osv = place.dir.path().join("osv");
         std::fs::create_dir(&osv).unwrap();
-        let critical = record("CVE-2026-1", Some("1.4.2-1+deb13u1"), "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H");
+        let critical =
+            record("CVE-2026-1", Some("1.4.2-1+deb13u1"), "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H");
         let low = record("CVE-2026-2", None, "CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N");
         put(&osv, "1.json", critical.to_string().as_bytes());
         put(&osv, "2.json", low.to_string().as_bytes());
@@ -110,8 +111,14 @@ impl Place {
             self.file(&format!("{format}.json"), bill.ok().as_bytes());
         }
         let all = [
-            "image:bad:1", "archive:docker.tar", "archive:docker.tar.gz", "archive:oci.tar", "oci:oci", "rootfs:root",
-            "sbom:cyclonedx.json", "sbom:spdx.json",
+            "image:bad:1",
+            "archive:docker.tar",
+            "archive:docker.tar.gz",
+            "archive:oci.tar",
+            "oci:oci",
+            "rootfs:root",
+            "sbom:cyclonedx.json",
+            "sbom:spdx.json",
         ];
         all.map(str::to_owned).to_vec()
     }
@@ -140,11 +147,13 @@ fn layout(layer: &[u8]) -> Vec<(String, Vec<u8>)> {
     });
     let config = blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
     let manifest_type = "application/vnd.oci.image.manifest.v1+json";
-    let manifest =
-        json!({"schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": [layer_descriptor]});
+    let manifest = json!({"schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": [layer_descriptor]});
     let manifest = blob(manifest.to_string().as_bytes(), manifest_type);
     files.push(("oci-layout".into(), br#"{"imageLayoutVersion": "1.0.0"}"#.to_vec()));
-    files.push(("index.json".into(), json!({"schemaVersion": 2, "manifests": [manifest]}).to_string().into_bytes()));
+    files.push((
+        "index.json".into(),
+        json!({"schemaVersion": 2, "manifests": [manifest]}).to_string().into_bytes(),
+    ));
     files
 }
 
@@ -170,10 +179,18 @@ fn every_target_says_the_same() {
             r#""CVE-2026-2" "libsample1" "1.4.2-1" null"#,
         ];
         assert_eq!(rows, want, "{target}");
-        assert_eq!(found["findings"][0]["purl"], "pkg:deb/debian/libsample1@1.4.2-1?arch=amd64&distro=debian-13");
+        assert_eq!(
+            found["findings"][0]["purl"],
+            "pkg:deb/debian/libsample1@1.4.2-1?arch=amd64&distro=debian-13"
+        );
     }
-    let digest = |target: &str| json_of(&place.run(&["scan", target, "-o", "json"]))["targets"][0]["digest"].clone();
-    assert_eq!(digest("archive:docker.tar"), digest("image:bad:1"), "an archive has the digest it would be loaded under");
+    let digest =
+        |target: &str| json_of(&place.run(&["scan", target, "-o", "json"]))["targets"][0]["digest"].clone();
+    assert_eq!(
+        digest("archive:docker.tar"),
+        digest("image:bad:1"),
+        "an archive has the digest it would be loaded under"
+    );
     assert_eq!(digest("archive:oci.tar"), digest("oci:oci"));
 }
 
@@ -203,7 +220,9 @@ fn every_format_is_what_it_says() {
     assert_eq!(json_of(&get("openvex"))["statements"].as_array().unwrap().len(), 2);
     let yaml = place.ends(&["scan", "archive:docker.tar", "-o", "yaml"], 0);
     assert!(yaml.stdout.contains("schemaVersion: konzert.dev/scan-report/v1"), "{yaml}");
-    place.run(&["scan", "archive:docker.tar", "-o", "json", "--format", "sarif"]).refused(&["different formats"]);
+    place
+        .run(&["scan", "archive:docker.tar", "-o", "json", "--format", "sarif"])
+        .refused(&["different formats"]);
 }
 
 #[test]
@@ -242,7 +261,11 @@ fn ignores_and_vex_set_aside() {
     place.file(".trivyignore", b"# known\nCVE-2026-1\nCVE-2025-77\nCVE-2026-2 exp:2020-01-01\n");
     let usual = scan(&[]);
     assert_eq!(left(&usual), 1);
-    for note in [".trivyignore: 3 ignores", ".trivyignore:3: the ignore of CVE-2025-77 matched nothing", "CVE-2026-2 expired on 2020-01-01"] {
+    for note in [
+        ".trivyignore: 3 ignores",
+        ".trivyignore:3: the ignore of CVE-2025-77 matched nothing",
+        "CVE-2026-2 expired on 2020-01-01",
+    ] {
         assert!(usual.stderr.contains(note), "{note}: {usual}");
     }
     let report = json_of(&usual);
@@ -250,8 +273,15 @@ fn ignores_and_vex_set_aside() {
     assert_eq!(report["ignores"]["expired"][0]["line"], 4);
     assert_eq!(report["targets"][0]["setAside"][0]["place"], ".trivyignore:2");
     assert_eq!(left(&scan(&["--no-ignore"])), 2);
-    place.file("own.yaml", b"ignores:\n  - id: CVE-2026-2\n    reason: not reachable\n    expires: 2999-01-01\n");
-    assert_eq!(left(&scan(&["--ignore-file", "own.yaml"])), 1, "a named file takes the place of the usual ones");
+    place.file(
+        "own.yaml",
+        b"ignores:\n  - id: CVE-2026-2\n    reason: not reachable\n    expires: 2999-01-01\n",
+    );
+    assert_eq!(
+        left(&scan(&["--ignore-file", "own.yaml"])),
+        1,
+        "a named file takes the place of the usual ones"
+    );
     let vex = json!({
         "@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://example.org/vex", "author": "a", "version": 1,
         "timestamp": "2026-01-01T00:00:00Z",
