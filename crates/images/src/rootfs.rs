@@ -91,8 +91,11 @@ impl Walk<'_> {
     /// The names in a directory, sorted; none for a pseudo file system.
     fn list(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir =
-            if path.is_empty() { self.root.try_clone().map_err(errno)? } else { self.open(path, flags)? };
+        let dir = if path.is_empty() {
+            self.root.try_clone().map_err(|e| errno(&e))?
+        } else {
+            self.open(path, flags)?
+        };
         if is_pseudo(&dir)? {
             return Ok(Vec::new());
         }
@@ -195,8 +198,8 @@ fn is_pseudo(dir: &impl AsFd) -> Result<bool, Errno> {
     Ok(PSEUDO.contains(&kind))
 }
 
-fn errno(error: io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ fn tar(
     }
     // Two names of one file are two layers of the same content.
     let mut same: Vec<(&str, u64)> = Vec::new();
-    for (file, _) in &wanted {
+    for file in wanted.keys() {
         same.extend(contents.find(file)?.map(|entry| (*file, entry)));
     }
     let second = open()?;
