@@ -4,6 +4,7 @@
 mod clients;
 mod fuzz;
 mod schema;
+mod schemas;
 mod test;
 mod tidy;
 

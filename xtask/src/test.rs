@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::{clients, fuzz};
+use crate::{clients, fuzz, schemas};
 
 /// Runs the tests.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
@@ -21,6 +21,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         }
         Err(error) => skipped.push(format!("tests with the real kubectl and Helm: {error:#}")),
     }
+    let (dir, missing) = schemas::all(root);
+    command.env("KONZERT_SCHEMAS", dir);
+    skipped.extend(missing.into_iter().map(|what| format!("validation against {what}")));
     if !is_root() {
         skipped.push("tests with real containers, networks and mounts: they need root".to_owned());
     }

@@ -15,9 +15,11 @@ mod error;
 mod feeds;
 mod importing;
 mod inventory;
+mod looking;
 mod mapped;
 pub mod patch;
 pub mod reap;
+pub mod report;
 mod scan;
 
 pub use advisories::{
@@ -28,6 +30,7 @@ pub use error::FleetError;
 pub use feeds::feed_addresses;
 pub use inventory::{RunningContainer, WorkloadRef, inventory};
 pub use scan::{ContainerReport, FleetReport, ImageScan, ScanMetrics, Scanner};
+pub use looking::{Decisions, Looked, Scope, inventory_report, scan_report};
 
 /// Ends a task when it becomes true, or when its sender is gone.
 pub type Shutdown = tokio::sync::watch::Receiver<bool>;

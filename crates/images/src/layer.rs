@@ -47,7 +47,7 @@ pub(crate) type LayerStream<'a> = HashingReader<Box<dyn Read + 'a>>;
 
 /// Opens a stored layer; `what` names it in errors.
 pub(crate) fn open<'a>(
-    blob: File,
+    blob: impl Read + 'a,
     what: &str,
     limits: &Limits,
 ) -> Result<LayerReader<LayerStream<'a>>, ImageError> {

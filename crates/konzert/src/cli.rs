@@ -81,9 +81,9 @@ pub(crate) enum Verb {
     /// The advisory database
     #[command(subcommand, after_help = "Example: konzert db import debian-osv.zip")]
     Db(Db),
-    /// Test running containers, an image or an archive against advisories
+    /// Test running containers, an image, a directory or a document against advisories
     #[command(
-        after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high"
+        after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high\n          konzert scan archive:app.tar --format sarif > app.sarif\n          konzert scan rootfs:/mnt/disk --only-fixed --vex app.vex.json\n\nWith --fail-on, a result that is unknown or partial also ends with 1."
     )]
     Scan(Scan),
     /// Patch a vulnerability in all containers, in waves
@@ -168,6 +168,15 @@ pub(crate) enum Image {
         /// Name or digest
         image: String,
     },
+    /// Print what is in an image as a software bill of materials
+    #[command(after_help = "Example: konzert image sbom app:1.0 --format spdx > app.spdx.json")]
+    Sbom {
+        /// Name or digest
+        image: String,
+        /// Format
+        #[arg(long, value_enum, default_value_t = SbomFormat::Cyclonedx)]
+        format: SbomFormat,
+    },
     /// Show an image's configuration and layers
     #[command(after_help = "Example: konzert image inspect app:1.0")]
     Inspect {
@@ -201,18 +210,60 @@ pub(crate) enum Db {
 /// `konzert scan`.
 #[derive(Debug, Args)]
 pub(crate) struct Scan {
-    /// `fleet`, `image:REF` or `archive:FILE`
+    /// `fleet`, `image:REF`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or `sbom:FILE`
     #[arg(default_value = "fleet")]
     pub(crate) target: String,
+    /// Output format [default: what -o says]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<ScanFormat>,
     /// Only this advisory or alias: who has it?
     #[arg(long, value_name = "ID")]
     pub(crate) advisory: Vec<String>,
-    /// Exit 1 when something at or above this severity is found
+    /// Exit 1 when something at or above this severity is found, or when it is not known
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<Threshold>,
     /// Only findings that have a fix
     #[arg(long)]
     pub(crate) only_fixed: bool,
+    /// Findings to live with, ours or a .trivyignore [default: .konzertignore.yaml, .trivyignore and .trivyignore.yaml of the
+    /// current directory]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_ignore")]
+    pub(crate) ignore_file: Vec<PathBuf>,
+    /// Do not read the ignore files of the current directory
+    #[arg(long)]
+    pub(crate) no_ignore: bool,
+    /// OpenVEX documents: what they say is not affected or fixed is set aside
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) vex: Vec<PathBuf>,
+    /// Leave nothing out: kernel packages, and language packages that the distribution answers for
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Formats of `konzert scan`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScanFormat {
+    /// Grouped by package, with what to do next
+    Table,
+    /// Our own (docs/scan-report.md)
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
+    /// CycloneDX 1.6 with vulnerabilities
+    Cyclonedx,
+    /// SPDX 2.3
+    Spdx,
+    /// OpenVEX 0.2.0
+    Openvex,
+}
+
+/// Formats of `konzert image sbom`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SbomFormat {
+    /// CycloneDX 1.6
+    Cyclonedx,
+    /// SPDX 2.3
+    Spdx,
 }
 
 /// Severities for `--fail-on` and `--severity`.

@@ -55,3 +55,8 @@ pub fn file(path: &str, input: &[u8]) -> io::Result<crate::LayerFacts> {
     layer.file(path, input.len() as u64, &mut io::Cursor::new(input))?;
     Ok(layer.finish())
 }
+
+/// A document that is all there is: the number of its packages.
+pub fn document(input: &[u8]) -> usize {
+    crate::read_document(input, "fuzz").map_or(0, |document| document.catalogue.packages.len())
+}

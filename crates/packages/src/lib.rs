@@ -12,6 +12,7 @@
 mod bytes;
 mod cataloguer;
 mod distribution;
+mod document;
 mod elf;
 mod facts;
 pub mod formats;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cataloguer::LayerCataloguer;
 pub use distribution::{Distribution, Stage, Support};
+pub use document::{Document, DocumentError, read_document};
 pub use elf::Elf;
 pub use facts::{CATALOGUER_VERSION, FileFacts, LayerFacts, Owned, PathSet};
 pub use formats::Format;

@@ -200,7 +200,7 @@ fn name_layers(layers: &[&LayerFacts], packages: &mut [Package]) {
     }
 }
 
-fn sort(packages: &mut Vec<Package>) {
+pub(crate) fn sort(packages: &mut Vec<Package>) {
     fn key(p: &Package) -> (&str, &str, &str, PackageKind) {
         (&p.name, &p.version, &p.arch, p.kind)
     }

@@ -41,7 +41,7 @@ pub enum PackageKind {
 }
 
 /// Whether the distribution or a language's registry publishes a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PackageClass {
     /// Installed by the distribution's package manager.

@@ -51,6 +51,35 @@ impl Package {
         text
     }
 
+    /// The package URL of a distribution package with the qualifier `upstream`, which names its source package where that
+    /// differs: advisories speak of source packages.
+    pub fn purl_with_source(&self) -> String {
+        let mut text = self.purl();
+        let same = self.source_name == self.name && self.source_version == self.version;
+        if same || self.source_name.is_empty() || self.class() != crate::PackageClass::Os {
+            return text;
+        }
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str("upstream=");
+        encode(&self.source_name, &mut text);
+        if self.source_version != self.version && !self.source_version.is_empty() {
+            text.push_str("%40");
+            encode(&self.source_version, &mut text);
+        }
+        text
+    }
+
+    /// The package URLs that statements may name it by: its own, and that of its source package.
+    pub fn purls(&self) -> Vec<String> {
+        let mut all = vec![self.purl()];
+        if self.class() == crate::PackageClass::Os && self.source_name != self.name {
+            let source =
+                Self { name: self.source_name.clone(), version: self.source_version.clone(), ..self.clone() };
+            all.push(source.purl());
+        }
+        all
+    }
+
     fn purl_name(&self) -> (&str, &str) {
         match self.kind {
             PackageKind::Deb => (self.vendor_id("debian"), &self.name),
@@ -112,6 +141,13 @@ fn decode(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(out).ok().filter(|t| t.chars().all(|c| c.is_ascii_graphic() || c == ' '))
+}
+
+/// The value of a qualifier, decoded.
+pub(crate) fn qualifier(text: &str, key: &str) -> Option<String> {
+    let (_, qualifiers) = text.split('#').next()?.split_once('?')?;
+    let pair = qualifiers.split('&').filter_map(|q| q.split_once('=')).find(|(k, _)| *k == key)?;
+    decode(pair.1).filter(|value| !value.is_empty())
 }
 
 /// The package a URL names, its evidence unset. `Ok(None)` for a URL without version, which names no installed package, and

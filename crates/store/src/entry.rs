@@ -153,7 +153,7 @@ impl Default for StoreConfig {
 }
 
 /// What a store holds right now, for `status` and the bench.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
     /// The current revision.
     pub revision: Revision,

@@ -14,7 +14,7 @@ mod containers;
 mod events;
 mod exposures;
 mod images;
-mod judgement;
+pub(crate) mod judgement;
 mod layers;
 mod metrics;
 mod pool;

@@ -9,7 +9,7 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use super::{Found, Loader, valid_names};
+use super::{Documents as _, Found, Loader, valid_names};
 use crate::compress::{self, Compression};
 use crate::document::{self, ConfigDocument, Manifest, OCI_LAYER_GZIP, OCI_LAYER_TAR, OCI_LAYER_ZSTD};
 use crate::error::ImageError;
@@ -20,22 +20,18 @@ use crate::staging::{StagedBlob, digest_of};
 /// One image of `manifest.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct SavedImage {
-    config: String,
+pub(super) struct SavedImage {
+    pub(super) config: String,
     #[serde(default)]
-    repo_tags: Option<Vec<String>>,
+    pub(super) repo_tags: Option<Vec<String>>,
     #[serde(default)]
-    layers: Option<Vec<String>>,
+    pub(super) layers: Option<Vec<String>>,
 }
 
 impl Loader<'_> {
     /// The images of `manifest.json` that run on this machine.
     pub(super) fn docker(&mut self, list: &[u8]) -> Result<Vec<Found>, ImageError> {
-        let list: Vec<SavedImage> = document::parse(list, || "manifest.json".to_owned())?;
-        if list.len() > limits::MAX_ARCHIVE_IMAGES {
-            let limit = limits::MAX_ARCHIVE_IMAGES as u64;
-            return Err(ImageError::TooLarge { what: "manifest.json".to_owned(), limit, unit: "images" });
-        }
+        let list = saved_images(list)?;
         let mut found: Vec<Found> = Vec::new();
         for saved in list {
             let Some(mut new) = self.saved_image(&saved)? else { continue };
@@ -49,15 +45,7 @@ impl Loader<'_> {
     }
 
     fn saved_image(&mut self, saved: &SavedImage) -> Result<Option<Found>, ImageError> {
-        let missing = |what: &str| ImageError::Missing {
-            what: format!("\"{}\"", shown(what)),
-            needed_by: "manifest.json".to_owned(),
-        };
-        let layers = saved.layers.as_deref().unwrap_or_default();
-        if layers.len() > limits::MAX_LAYERS {
-            let limit = limits::MAX_LAYERS as u64;
-            return Err(ImageError::TooLarge { what: shown(&saved.config), limit, unit: "layers" });
-        }
+        let layers = saved.layers()?;
         let config_bytes = self.source.document(&saved.config)?.ok_or_else(|| missing(&saved.config))?;
         let config_digest = digest_of(&config_bytes);
         check_config_name(&saved.config, &config_digest)?;
@@ -74,9 +62,7 @@ impl Loader<'_> {
             descriptors.push(document::descriptor(layer_type(&staged)?, &digest, staged.size));
         }
         let config_size = config_bytes.len() as u64;
-        let config_descriptor = document::descriptor(document::OCI_CONFIG, &config_digest, config_size);
-        let manifest = document::manifest(&config_descriptor, &descriptors, &BTreeMap::new());
-        let manifest_bytes = document::canonical(&manifest);
+        let manifest_bytes = manifest_of(&config_digest, config_size, &descriptors);
         let manifest: Manifest = document::parse(&manifest_bytes, || shown(&saved.config))?;
         let manifest_digest = digest_of(&manifest_bytes);
         self.keep_document(&manifest_bytes, &manifest_digest, manifest_bytes.len() as u64)?;
@@ -85,8 +71,41 @@ impl Loader<'_> {
     }
 }
 
+/// The list in `manifest.json`.
+pub(super) fn saved_images(list: &[u8]) -> Result<Vec<SavedImage>, ImageError> {
+    let list: Vec<SavedImage> = document::parse(list, || "manifest.json".to_owned())?;
+    if list.len() > limits::MAX_ARCHIVE_IMAGES {
+        let limit = limits::MAX_ARCHIVE_IMAGES as u64;
+        return Err(ImageError::TooLarge { what: "manifest.json".to_owned(), limit, unit: "images" });
+    }
+    Ok(list)
+}
+
+impl SavedImage {
+    /// The files of its layers, lowest first.
+    pub(super) fn layers(&self) -> Result<&[String], ImageError> {
+        let layers = self.layers.as_deref().unwrap_or_default();
+        if layers.len() > limits::MAX_LAYERS {
+            let limit = limits::MAX_LAYERS as u64;
+            return Err(ImageError::TooLarge { what: shown(&self.config), limit, unit: "layers" });
+        }
+        Ok(layers)
+    }
+}
+
+/// The manifest such an image gets.
+pub(super) fn manifest_of(config: &ImageDigest, config_size: u64, layers: &[serde_json::Value]) -> Vec<u8> {
+    let config = document::descriptor(document::OCI_CONFIG, config, config_size);
+    document::canonical(&document::manifest(&config, layers, &BTreeMap::new()))
+}
+
+/// A file that `manifest.json` names and the archive has not.
+pub(super) fn missing(what: &str) -> ImageError {
+    ImageError::Missing { what: format!("\"{}\"", shown(what)), needed_by: "manifest.json".to_owned() }
+}
+
 /// `docker save` names the configuration by its digest.
-fn check_config_name(path: &str, actual: &ImageDigest) -> Result<(), ImageError> {
+pub(super) fn check_config_name(path: &str, actual: &ImageDigest) -> Result<(), ImageError> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let hex = name.strip_suffix(".json").unwrap_or(name);
     if is_sha256_hex(hex) && hex != actual.hex() {
@@ -101,9 +120,14 @@ fn layer_type(staged: &StagedBlob) -> Result<&'static str, ImageError> {
     File::open(&staged.path)
         .and_then(|file| file.take(4).read_to_end(&mut start))
         .map_err(ImageError::io("read", &staged.path))?;
-    Ok(match compress::sniff(&start) {
+    Ok(oci_type(compress::sniff(&start)))
+}
+
+/// The OCI name of a layer by its compression.
+pub(super) fn oci_type(compression: Compression) -> &'static str {
+    match compression {
         Compression::None => OCI_LAYER_TAR,
         Compression::Gzip => OCI_LAYER_GZIP,
         Compression::Zstd => OCI_LAYER_ZSTD,
-    })
+    }
 }

@@ -5,6 +5,7 @@
 
 mod docker;
 mod oci;
+mod peek;
 mod source;
 
 use std::cell::Cell;
@@ -22,6 +23,7 @@ use crate::limits;
 use crate::record::{ImageRecord, LayerRef, Platform};
 use crate::staging::{StagedBlob, Staging};
 use crate::store::{ContentStore, tagged_name};
+pub use peek::{ReadImage, read_images};
 use source::Source;
 
 /// Bytes between two progress reports.
@@ -70,8 +72,6 @@ struct Loader<'a> {
     others: BTreeSet<Platform>,
     /// Layers verified in this load.
     verified: BTreeSet<(ImageDigest, crate::ids::LayerDiffId)>,
-    /// Descriptors followed so far: indexes may name each other many times over.
-    followed: usize,
     loaded_at: jiff::Timestamp,
 }
 
@@ -144,7 +144,6 @@ impl ContentStore {
             blobs: BTreeMap::new(),
             others: BTreeSet::new(),
             verified: BTreeSet::new(),
-            followed: 0,
             loaded_at: jiff::Timestamp::now(),
         };
         let mut found = loader.images()?;
@@ -172,22 +171,12 @@ impl Loader<'_> {
         if !found.is_empty() {
             return Ok(found);
         }
-        if self.others.is_empty() {
-            return Err(ImageError::NotAnArchive { reason: "it lists no image" });
-        }
-        let available = self.others.iter().map(ToString::to_string).collect();
-        Err(ImageError::PlatformMissing { wanted: self.store.platform.to_string(), available })
+        Err(nothing_found(&self.others, &self.store.platform))
     }
 
     /// True for an image of this machine; others are noted. An image that does not say is taken.
     fn fits(&mut self, platform: Option<Platform>) -> bool {
-        match platform {
-            Some(platform) if !platform.runs_on(&self.store.platform) => {
-                self.others.insert(platform);
-                false
-            }
-            _ => true,
-        }
+        fits(platform, &self.store.platform, &mut self.others)
     }
 
     /// Notes a staged blob under the digest it must have.
@@ -257,6 +246,32 @@ impl Loader<'_> {
         self.verified.insert(key);
         Ok(())
     }
+}
+
+/// Where the small files of an archive are read from.
+trait Documents {
+    /// A small file as a whole; `None` when absent.
+    fn document(&self, path: &str) -> Result<Option<Vec<u8>>, ImageError>;
+}
+
+/// True for an image of the host's platform; others are noted. An image that does not say is taken.
+fn fits(platform: Option<Platform>, host: &Platform, others: &mut BTreeSet<Platform>) -> bool {
+    match platform {
+        Some(platform) if !platform.runs_on(host) => {
+            others.insert(platform);
+            false
+        }
+        _ => true,
+    }
+}
+
+/// No image was taken: there are none, or none for this machine.
+fn nothing_found(others: &BTreeSet<Platform>, host: &Platform) -> ImageError {
+    if others.is_empty() {
+        return ImageError::NotAnArchive { reason: "it lists no image" };
+    }
+    let available = others.iter().map(ToString::to_string).collect();
+    ImageError::PlatformMissing { wanted: host.to_string(), available }
 }
 
 /// Names that are valid references with a tag, sorted, without doubles; others are passed over with a warning.

@@ -1,14 +1,15 @@
 //! OCI image layouts (OCI image layout specification), also those inside archives of newer `docker save`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Found, Loader, valid_names};
+use super::{Documents, Found, Loader, valid_names};
 use crate::document::{self, ConfigDocument, Descriptor, ImageIndex, Manifest, ManifestKind};
 use crate::error::ImageError;
 use crate::ids::{ImageDigest, shown};
 use crate::limits;
+use crate::record::Platform;
 use crate::staging::digest_of;
 
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -25,24 +26,36 @@ struct SavedNames {
 }
 
 /// An image manifest of the layout and how it was reached.
-struct Reached {
+pub(super) struct Reached {
     descriptor: Descriptor,
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     indexes: Vec<ImageDigest>,
+}
+
+/// The documents of an image, their digests and sizes checked.
+pub(super) struct ImageDocuments {
+    pub(super) manifest_bytes: Vec<u8>,
+    pub(super) manifest: Manifest,
+    config_bytes: Vec<u8>,
+    pub(super) config: ConfigDocument,
+}
+
+/// Follows the documents of a layout to its images.
+pub(super) struct Walk<'a> {
+    documents: &'a dyn Documents,
+    host: &'a Platform,
+    /// Platforms that were passed over.
+    others: &'a mut BTreeSet<Platform>,
+    /// Descriptors followed so far: indexes may name each other many times over.
+    followed: usize,
 }
 
 impl Loader<'_> {
     /// The images of `index.json` that run on this machine.
     pub(super) fn oci(&mut self, index: &[u8]) -> Result<Vec<Found>, ImageError> {
-        let index: ImageIndex = document::parse(index, || "index.json".to_owned())?;
-        let saved = self.saved_names()?;
-        let mut reached = Vec::new();
-        for descriptor in index.manifests {
-            let names = valid_names(name_of(&descriptor));
-            let first = reached.len();
-            self.reach(descriptor, &mut Vec::new(), &mut reached)?;
-            reached[first..].iter_mut().for_each(|r| r.names.clone_from(&names));
-        }
+        let mut walk = Walk::new(&self.source, &self.store.platform, &mut self.others);
+        let saved = walk.saved_names()?;
+        let reached = walk.images(index)?;
         let mut found: BTreeMap<ImageDigest, Found> = BTreeMap::new();
         for image in reached {
             let Some(mut new) = self.image(&image)? else { continue };
@@ -68,8 +81,52 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    fn saved_names(&self) -> Result<BTreeMap<ImageDigest, Vec<String>>, ImageError> {
-        let Some(bytes) = self.source.document("manifest.json")? else { return Ok(BTreeMap::new()) };
+    /// Stages and verifies one image; `None` when it is for another platform.
+    fn image(&mut self, image: &Reached) -> Result<Option<Found>, ImageError> {
+        let mut walk = Walk::new(&self.source, &self.store.platform, &mut self.others);
+        let Some(read) = walk.documents_of(image)? else { return Ok(None) };
+        let ImageDocuments { manifest_bytes, manifest, config_bytes, config } = read;
+        self.keep_document(&manifest_bytes, &image.descriptor.digest, image.descriptor.size)?;
+        self.keep_document(&config_bytes, &manifest.config.digest, manifest.config.size)?;
+        let what = format!("image manifest {}", image.descriptor.digest);
+        for layer in &manifest.layers {
+            if self.blobs.contains_key(&layer.digest) {
+                continue;
+            }
+            let staged = self.source.stage(&blob_path(&layer.digest), &mut self.staging)?;
+            let staged = staged.ok_or_else(|| missing(&layer.digest, &what))?;
+            self.keep(staged, &layer.digest, Some(layer.size))?;
+        }
+        let record = self.finish(&manifest_bytes, &manifest, config)?;
+        Ok(Some(Found { record }))
+    }
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        documents: &'a dyn Documents,
+        host: &'a Platform,
+        others: &'a mut BTreeSet<Platform>,
+    ) -> Self {
+        Self { documents, host, others, followed: 0 }
+    }
+
+    /// The image manifests that `index.json` leads to, those for other machines left out.
+    pub(super) fn images(&mut self, index: &[u8]) -> Result<Vec<Reached>, ImageError> {
+        let index: ImageIndex = document::parse(index, || "index.json".to_owned())?;
+        let mut reached = Vec::new();
+        for descriptor in index.manifests {
+            let names = valid_names(name_of(&descriptor));
+            let first = reached.len();
+            self.reach(descriptor, &mut Vec::new(), &mut reached)?;
+            reached[first..].iter_mut().for_each(|r| r.names.clone_from(&names));
+        }
+        Ok(reached)
+    }
+
+    /// Names that `manifest.json` gives configurations.
+    pub(super) fn saved_names(&self) -> Result<BTreeMap<ImageDigest, Vec<String>>, ImageError> {
+        let Some(bytes) = self.documents.document("manifest.json")? else { return Ok(BTreeMap::new()) };
         let list: Vec<SavedNames> = document::parse(&bytes, || "manifest.json".to_owned())?;
         let mut names = BTreeMap::new();
         for item in list {
@@ -101,7 +158,8 @@ impl Loader<'_> {
             tracing::debug!(digest = %descriptor.digest, "not an image, passed over");
             return Ok(());
         };
-        if !self.fits(descriptor.platform.as_ref().and_then(document::PlatformDoc::platform)) {
+        let platform = descriptor.platform.as_ref().and_then(document::PlatformDoc::platform);
+        if !super::fits(platform, self.host, self.others) {
             return Ok(());
         }
         if kind == ManifestKind::Image {
@@ -125,8 +183,8 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Stages and verifies one image; `None` when it is for another platform.
-    fn image(&mut self, image: &Reached) -> Result<Option<Found>, ImageError> {
+    /// Manifest and configuration of an image; `None` when it is for another platform.
+    pub(super) fn documents_of(&mut self, image: &Reached) -> Result<Option<ImageDocuments>, ImageError> {
         let what = format!("image manifest {}", image.descriptor.digest);
         let manifest_bytes = self.blob_document(&image.descriptor, &what)?;
         let manifest: Manifest = document::parse(&manifest_bytes, || what.clone())?;
@@ -134,21 +192,10 @@ impl Loader<'_> {
         let config_what = format!("image configuration {}", manifest.config.digest);
         let config_bytes = self.blob_document(&manifest.config, &config_what)?;
         let config: ConfigDocument = document::parse(&config_bytes, || config_what)?;
-        if !self.fits(config.platform()) {
+        if !super::fits(config.platform(), self.host, self.others) {
             return Ok(None);
         }
-        self.keep_document(&manifest_bytes, &image.descriptor.digest, image.descriptor.size)?;
-        self.keep_document(&config_bytes, &manifest.config.digest, manifest.config.size)?;
-        for layer in &manifest.layers {
-            if self.blobs.contains_key(&layer.digest) {
-                continue;
-            }
-            let staged = self.source.stage(&blob_path(&layer.digest), &mut self.staging)?;
-            let staged = staged.ok_or_else(|| missing(&layer.digest, &what))?;
-            self.keep(staged, &layer.digest, Some(layer.size))?;
-        }
-        let record = self.finish(&manifest_bytes, &manifest, config)?;
-        Ok(Some(Found { record }))
+        Ok(Some(ImageDocuments { manifest_bytes, manifest, config_bytes, config }))
     }
 
     /// A manifest, index or configuration, its digest and size checked.
@@ -157,7 +204,8 @@ impl Loader<'_> {
             return Err(too_large(what));
         }
         let path = blob_path(&descriptor.digest);
-        let bytes = self.source.document(&path)?.ok_or_else(|| missing(&descriptor.digest, "the archive"))?;
+        let bytes =
+            self.documents.document(&path)?.ok_or_else(|| missing(&descriptor.digest, "the archive"))?;
         let actual = digest_of(&bytes);
         if actual != descriptor.digest {
             let (expected, actual) = (descriptor.digest.to_string(), actual.to_string());
@@ -178,11 +226,11 @@ fn name_of(descriptor: &Descriptor) -> Option<&str> {
     Some(name)
 }
 
-fn blob_path(digest: &ImageDigest) -> String {
+pub(super) fn blob_path(digest: &ImageDigest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-fn missing(digest: &ImageDigest, needed_by: &str) -> ImageError {
+pub(super) fn missing(digest: &ImageDigest, needed_by: &str) -> ImageError {
     ImageError::Missing { what: format!("blob {digest}"), needed_by: shown(needed_by) }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::Documents;
 use crate::compress::{self, Guard, stream_error};
 use crate::error::{EntryFault, ImageError};
 use crate::ids::shown;
@@ -21,10 +22,10 @@ use crate::staging::{StagedBlob, Staging};
 use crate::tarball::{Entry, EntryKind, TarReader, clean_path};
 
 /// Most links followed to a file inside an archive.
-const MAX_LINKS: usize = 8;
+pub(super) const MAX_LINKS: usize = 8;
 /// Most links and directories remembered of an archive.
-const MAX_LINK_ENTRIES: usize = 10_000;
-const WHAT: &str = "the archive";
+pub(super) const MAX_LINK_ENTRIES: usize = 10_000;
+pub(super) const WHAT: &str = "the archive";
 
 /// The files of an archive.
 pub(super) enum Source {
@@ -87,20 +88,6 @@ impl Source {
         Ok(Self::Tar(found))
     }
 
-    /// A small file as a whole; `None` when absent.
-    pub(super) fn document(&self, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
-        let Some(file) = self.open(path)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        let limit = limits::MAX_DOCUMENT_BYTES;
-        file.take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|source| ImageError::Read { what: shown(path), source })?;
-        if bytes.len() as u64 > limit {
-            return Err(ImageError::TooLarge { what: shown(path), limit, unit: "bytes" });
-        }
-        Ok(Some(bytes))
-    }
-
     /// A file in the staging area, hashed; `None` when absent.
     pub(super) fn stage(&self, path: &str, staging: &mut Staging) -> Result<Option<StagedBlob>, ImageError> {
         match self {
@@ -118,7 +105,8 @@ impl Source {
         }
     }
 
-    fn open(&self, path: &str) -> Result<Option<File>, ImageError> {
+    /// A file; `None` when absent.
+    pub(super) fn open(&self, path: &str) -> Result<Option<File>, ImageError> {
         match self {
             Self::Tar(tar) => match tar.find(path)? {
                 Some(blob) => File::open(&blob.path).map(Some).map_err(ImageError::io("read", &blob.path)),
@@ -145,6 +133,21 @@ impl Source {
                 Ok(Some(opened))
             }
         }
+    }
+}
+
+impl Documents for Source {
+    fn document(&self, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
+        let Some(file) = self.open(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let limit = limits::MAX_DOCUMENT_BYTES;
+        file.take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| ImageError::Read { what: shown(path), source })?;
+        if bytes.len() as u64 > limit {
+            return Err(ImageError::TooLarge { what: shown(path), limit, unit: "bytes" });
+        }
+        Ok(Some(bytes))
     }
 }
 
@@ -176,7 +179,7 @@ impl TarFiles {
 }
 
 /// A stream that is wrong from its first header on is not a damaged archive but something else.
-fn no_tar(error: ImageError) -> ImageError {
+pub(super) fn no_tar(error: ImageError) -> ImageError {
     match error {
         ImageError::Damaged { .. } => ImageError::NotAnArchive { reason: "it is not a tar file" },
         other => other,
@@ -184,7 +187,7 @@ fn no_tar(error: ImageError) -> ImageError {
 }
 
 /// Where a link points, as a path of the archive. `docker save` writes links between its layer directories.
-fn link_target(path: &[u8], entry: &Entry) -> Result<Vec<u8>, EntryFault> {
+pub(super) fn link_target(path: &[u8], entry: &Entry) -> Result<Vec<u8>, EntryFault> {
     let escapes = |_: EntryFault| EntryFault::LinkEscapes;
     if entry.kind == EntryKind::Hardlink {
         return clean_path(&entry.link).map_err(escapes);

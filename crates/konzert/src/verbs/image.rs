@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use konzert_fleet::report::ReportFormat;
+use konzert_fleet::{Looked, Scope, inventory_report};
 use konzert_images::{ContentStore, Force, ImageDigest, ImageError, ImageRecord, LoadProgress, Reference};
 use serde::Serialize;
 
-use crate::cli::{Global, Image};
+use crate::cli::{Global, Image, SbomFormat};
 use crate::config::{Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
@@ -60,6 +62,20 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
             };
             removed.map_err(image_failure)?;
             printer.result(&ImageLine::from(&record), |line| format!("removed {image} ({})", line.digest))?;
+        }
+        Image::Sbom { image, format } => {
+            let record = find(&store, &image)?;
+            let work = move || Looked::stored(&store, &record, Scope::All);
+            let looked = tokio::task::spawn_blocking(work).await?.map_err(image_failure)?;
+            let report = inventory_report(vec![looked], env!("CARGO_PKG_VERSION"), jiff::Timestamp::now());
+            let format = match format {
+                SbomFormat::Cyclonedx => ReportFormat::CycloneDx,
+                SbomFormat::Spdx => ReportFormat::Spdx,
+            };
+            for reason in report.targets.iter().flat_map(|target| &target.reasons) {
+                printer.note(&format!("not everything could be read: {reason}"));
+            }
+            printer.data(&report.write(format).unwrap_or_default());
         }
         Image::Inspect { image } => {
             let record = find(&store, &image)?;

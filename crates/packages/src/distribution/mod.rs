@@ -172,6 +172,15 @@ impl Distribution {
         if self.version.is_empty() { self.id.clone() } else { format!("{}-{}", self.id, self.version) }
     }
 
+    /// The distribution of a `distro` qualifier, see [`Self::purl_qualifier`].
+    pub fn from_qualifier(text: &str) -> Self {
+        let (id, version) = match text.rsplit_once('-') {
+            Some((id, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => (id, version),
+            _ => (text, ""),
+        };
+        Self { id: id.to_ascii_lowercase(), version: version.to_owned(), ..Self::default() }
+    }
+
     fn suse(&self) -> String {
         let mut parts = self.version.split('.');
         let major = parts.next().unwrap_or_default();

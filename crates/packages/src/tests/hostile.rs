@@ -71,7 +71,7 @@ proptest! {
 
     #[test]
     fn any_bytes_at_all(input in prop::collection::vec(any::<u8>(), 0..2048)) {
-        for fuzz in [fuzz::rpm_header, fuzz::rpm_sqlite, fuzz::rpm_ndb, fuzz::rpm_bdb] {
+        for fuzz in [fuzz::rpm_header, fuzz::rpm_sqlite, fuzz::rpm_ndb, fuzz::rpm_bdb, fuzz::document] {
             fuzz(&input);
         }
         fuzz::executable(&[&b"\x7fELF\x02\x01"[..], &input].concat());
