@@ -309,8 +309,8 @@ fn cluster() {
     ");
     let definition = json!({"metadata": meta("foos.example.com")});
     insta::assert_snapshot!(print("CustomResourceDefinition", &[definition]), @r"
-    NAME  CREATED AT
-    foos.example.com  2026-01-01T00:55:00Z
+    NAME  SCOPE  VERSIONS  CREATED AT | GROUP  KIND  SHORTNAMES  ESTABLISHED
+    foos.example.com      2026-01-01T00:55:00Z |       false
     ");
 }
 

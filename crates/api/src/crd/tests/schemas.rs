@@ -288,3 +288,40 @@ fn values_against_keywords() {
     when: Invalid value: "now": when in body must be of type date-time: "now"
     "##);
 }
+
+#[test]
+fn parts_that_all_versions_share_are_judged_once() {
+    let version = |name: &str, schema: Value, column: &str| {
+        json!({
+            "name": name, "served": true, "storage": name == "v1", "schema": { "openAPIV3Schema": schema },
+            "additionalPrinterColumns": [{ "name": column, "type": "string", "jsonPath": ".x" }]
+        })
+    };
+    let definition = |versions: Value| {
+        json!({
+            "metadata": { "name": "foos.example.org" },
+            "spec": {
+                "group": "example.org", "scope": "Namespaced", "names": { "kind": "Foo", "plural": "foos" },
+                "versions": versions
+            }
+        })
+    };
+    let bad = json!({ "type": "object", "properties": { "spec": {} } });
+    let good = json!({ "type": "object" });
+    let of = |versions: Value| lines(&custom_kinds(&definition(versions)).unwrap_err());
+    let why = "Required value: must not be empty for specified object fields";
+    assert_eq!(
+        of(json!([version("v1", bad.clone(), "A"), version("v2", bad.clone(), "")])),
+        format!(
+            "spec.versions[1].additionalPrinterColumns[0].name: Required value\n\
+             spec.validation.openAPIV3Schema.properties[spec].type: {why}"
+        ),
+    );
+    assert_eq!(
+        of(json!([version("v1", bad, ""), version("v2", good, "")])),
+        format!(
+            "spec.versions[0].schema.openAPIV3Schema.properties[spec].type: {why}\n\
+             spec.additionalPrinterColumns[0].name: Required value"
+        ),
+    );
+}
