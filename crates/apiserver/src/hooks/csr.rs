@@ -90,6 +90,8 @@ fn stamp_conditions(old: &Value, csr: &mut Value, now: &str) {
         let same =
             |c: &&Value| c.get("type") == condition.get("type") && c.get("status") == condition.get("status");
         let known = before.iter().find(same).and_then(|c| c.get("lastTransitionTime")).cloned();
+        // Times that nobody set are written as null.
+        condition.retain(|_, value| !value.is_null());
         condition.entry("lastUpdateTime").or_insert_with(|| json!(now));
         condition.entry("lastTransitionTime").or_insert_with(|| known.unwrap_or_else(|| json!(now)));
     }

@@ -213,6 +213,8 @@ mod tests {
         let expected =
             serde_json::json!({"apiVersion": "v1", "kind": "Event", "metadata": {}, "message": "n"});
         assert_eq!(core.read(&stored).unwrap(), expected);
-        assert_eq!(new.read(&stored).unwrap(), event);
+        let read = new.read(&stored).unwrap();
+        assert_eq!((&read["note"], &read["apiVersion"]), (&event["note"], &event["apiVersion"]));
+        assert_eq!(read["deprecatedSource"], serde_json::json!({}), "what is always written is there");
     }
 }
