@@ -130,11 +130,7 @@ fn written(report: &Report, format: ReportFormat) -> Value {
 const BASE: &str = "http://cyclonedx.org/schema/";
 
 /// The directory of published schemas; says loudly when there is none.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests are told by the environment where schemas are"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where schemas are")]
 fn schemas_dir(name: &str) -> Option<PathBuf> {
     let dir = std::env::var("KONZERT_SCHEMAS").map(PathBuf::from);
     let dir = dir.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/schemas"));
@@ -390,7 +386,8 @@ fn silence_is_not_safety() {
     let full = target().catalogue;
     let warned = Catalogue { warnings: vec!["x".into()], complete: false, ..full.clone() };
     let ended = Some(Support::Ended { since: "2020-01-01".parse().unwrap() });
-    let rows: [(&Catalogue, Option<Support>, bool, &dyn Fn(&str) -> Trust, ReportState, &str); 8] = [
+    type Row<'a> = (&'a Catalogue, Option<Support>, bool, &'a dyn Fn(&str) -> Trust, ReportState, &'a str);
+    let rows: [Row<'_>; 8] = [
         (&full, None, true, &fresh, ReportState::Complete, ""),
         (&full, None, false, &fresh, ReportState::Unknown, "no advisories were imported"),
         (&full, None, true, &none, ReportState::Unknown, "no advisory source covers Debian:12"),
