@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use konzert_advisories::Trust;
 use konzert_advisories::ignore::Ignores;
 use konzert_advisories::openvex::Document;
 use konzert_packages::{Distribution, Format, PackageKind};
@@ -376,9 +377,11 @@ fn the_table_says_what_to_do_next() {
     ");
 }
 
+/// Catalogue, support, whether there are advisories, trust; state and reason.
+type Row<'a> = (&'a Catalogue, Option<Support>, bool, &'a dyn Fn(&str) -> Trust, ReportState, &'a str);
+
 #[test]
 fn silence_is_not_safety() {
-    use konzert_advisories::Trust;
     let fresh = |_: &str| Trust::Fresh;
     let none = |_: &str| Trust::NotCovered;
     let stale = |_: &str| Trust::Stale { location: "debian.zip".into(), as_of: Timestamp::UNIX_EPOCH };
@@ -386,7 +389,6 @@ fn silence_is_not_safety() {
     let full = target().catalogue;
     let warned = Catalogue { warnings: vec!["x".into()], complete: false, ..full.clone() };
     let ended = Some(Support::Ended { since: "2020-01-01".parse().unwrap() });
-    type Row<'a> = (&'a Catalogue, Option<Support>, bool, &'a dyn Fn(&str) -> Trust, ReportState, &'a str);
     let rows: [Row<'_>; 8] = [
         (&full, None, true, &fresh, ReportState::Complete, ""),
         (&full, None, false, &fresh, ReportState::Unknown, "no advisories were imported"),
