@@ -85,7 +85,8 @@ fn fetch(dir: &Path, package: &Package) -> anyhow::Result<()> {
         }
     };
     let status = command.current_dir(work.path()).stdin(Stdio::null()).status();
-    let status = status.with_context(|| format!("{:?} is needed to fetch it", command.get_program()))?;
+    let status =
+        status.with_context(|| format!("{} is needed to fetch it", command.get_program().display()))?;
     if !status.success() {
         bail!("it could not be fetched");
     }

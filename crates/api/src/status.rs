@@ -468,8 +468,8 @@ fn quote(text: &str) -> String {
             '\u{8}' => quoted.push_str("\\b"),
             '\u{b}' => quoted.push_str("\\v"),
             '\u{c}' => quoted.push_str("\\f"),
-            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_ascii_control() => quoted += &format!("\\x{:02x}", u32::from(c)),
+            c if c.is_control() => quoted += &format!("\\u{:04x}", u32::from(c)),
             c => quoted.push(c),
         }
     }

@@ -271,8 +271,8 @@ fn complete_objects_of_every_kind_survive_an_independent_codec() {
     CSINode.status
     clusterTrustBundle.user
     conditions.observedGeneration
-    consumesCounters.compatibilityGroups
     configMap.defaultUser
+    consumesCounters.compatibilityGroups
     devices.nodeAllocatableResources
     downwardAPI.defaultUser
     emptyDir.mode

@@ -226,7 +226,7 @@ impl<'a> Operation<'a> {
             (Subresource::Token, Verb::Create) => {
                 let options = self.write_options("CreateOptions")?;
                 let (answer, warnings) =
-                    reviews::token_request(self.app, &self.place, self.name(), &body, options)?;
+                    reviews::token_request(self.app, &self.place, self.name(), &body, &options)?;
                 Ok(Self::answered(&answer, &warnings)?)
             }
             (Subresource::Log, Verb::Get) => self.log().await,

@@ -232,7 +232,7 @@ pub(crate) struct Scan {
     /// Do not read the ignore files of the current directory
     #[arg(long)]
     pub(crate) no_ignore: bool,
-    /// OpenVEX documents: what they say is not affected or fixed is set aside
+    /// `OpenVEX` documents: what they say is not affected or fixed is set aside
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) vex: Vec<PathBuf>,
     /// Leave nothing out: kernel packages, and language packages that the distribution answers for
@@ -249,18 +249,18 @@ pub(crate) enum ScanFormat {
     Json,
     /// SARIF 2.1.0
     Sarif,
-    /// CycloneDX 1.6 with vulnerabilities
+    /// `CycloneDX` 1.6 with vulnerabilities
     Cyclonedx,
     /// SPDX 2.3
     Spdx,
-    /// OpenVEX 0.2.0
+    /// `OpenVEX` 0.2.0
     Openvex,
 }
 
 /// Formats of `konzert image sbom`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SbomFormat {
-    /// CycloneDX 1.6
+    /// `CycloneDX` 1.6
     Cyclonedx,
     /// SPDX 2.3
     Spdx,

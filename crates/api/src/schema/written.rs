@@ -49,14 +49,12 @@ pub fn complete(gvk: &Gvk, value: &mut Value) {
 
 fn fields(message: &Message, object: &mut Map<String, Value>) {
     for field in message.fields() {
-        match object.get_mut(field.name) {
-            Some(value) => inside(field, value),
-            None => {
-                let Some(zero) = field.zero() else { continue };
-                let mut zero = zero.clone();
-                inside(field, &mut zero);
-                object.insert(field.name.to_owned(), zero);
-            }
+        if let Some(value) = object.get_mut(field.name) {
+            inside(field, value);
+        } else if let Some(zero) = field.zero() {
+            let mut zero = zero.clone();
+            inside(field, &mut zero);
+            object.insert(field.name.to_owned(), zero);
         }
     }
 }

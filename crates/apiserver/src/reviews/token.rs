@@ -46,7 +46,7 @@ pub(crate) fn token_request(
     place: &Place,
     account: &str,
     body: &RawBody,
-    options: WriteOptions,
+    options: &WriteOptions,
 ) -> Result<(Value, Vec<String>), ApiError> {
     let document = body.object("TokenRequest")?;
     let mut request = document.value;

@@ -204,7 +204,7 @@ async fn fields_select_in_lists_and_watches() {
     let openapi = server.get("/openapi/v3/apis/rules.dev/v1").await.expect(200);
     assert_eq!(
         openapi["components"]["schemas"]["dev.rules.v1.Gear"]["x-kubernetes-selectable-fields"],
-        json!([{ "fieldPath": ".spec.metal" }])
+        json!([{ "fieldPath": "spec.metal" }])
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use konzert_advisories::Trust;
 use konzert_advisories::ignore::Ignores;
 use konzert_advisories::openvex::Document;
 use konzert_packages::{Distribution, Format, PackageKind};
@@ -130,11 +131,7 @@ fn written(report: &Report, format: ReportFormat) -> Value {
 const BASE: &str = "http://cyclonedx.org/schema/";
 
 /// The directory of published schemas; says loudly when there is none.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests are told by the environment where schemas are"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where schemas are")]
 fn schemas_dir(name: &str) -> Option<PathBuf> {
     let dir = std::env::var("KONZERT_SCHEMAS").map(PathBuf::from);
     let dir = dir.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/schemas"));
