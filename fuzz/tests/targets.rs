@@ -43,8 +43,9 @@ fn seeds_are_understood() {
 #[test]
 fn seeds_of_the_scanner_are_understood() {
     use konzert_packages::fuzz as packages;
+    type Read = fn(&[u8]) -> usize;
     let seeds = |name: &str| (fuzz::target(name).expect("a target of the scanner").seeds)();
-    let containers: [(&str, fn(&[u8]) -> usize); 4] = [
+    let containers: [(&str, Read); 4] = [
         ("rpm-header", packages::rpm_header),
         ("rpm-sqlite", packages::rpm_sqlite),
         ("rpm-ndb", packages::rpm_ndb),
