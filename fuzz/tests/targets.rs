@@ -39,3 +39,34 @@ fn seeds_are_understood() {
         konzert_api::protobuf::decode(seed).unwrap_or_else(|error| panic!("{error}"));
     }
 }
+
+#[test]
+fn seeds_of_the_scanner_are_understood() {
+    use konzert_packages::fuzz as packages;
+    type Read = fn(&[u8]) -> usize;
+    let seeds = |name: &str| (fuzz::target(name).expect("a target of the scanner").seeds)();
+    let containers: [(&str, Read); 4] = [
+        ("rpm-header", packages::rpm_header),
+        ("rpm-sqlite", packages::rpm_sqlite),
+        ("rpm-ndb", packages::rpm_ndb),
+        ("rpm-bdb", packages::rpm_bdb),
+    ];
+    for (name, read) in containers {
+        assert!(seeds(name).iter().all(|seed| read(seed) > 0), "{name}");
+    }
+    assert_eq!(
+        packages::executable(&seeds("executable")[0]).packages.len(),
+        2,
+        "a module and the standard library"
+    );
+    for seed in seeds("package-file") {
+        let at = seed.iter().position(|byte| *byte == b'\n').expect("a path");
+        let path = String::from_utf8_lossy(&seed[..at]);
+        let facts = packages::file(&path, &seed[at + 1..]).expect("memory has no read errors");
+        let says = facts.files.values().any(|file| !file.packages.is_empty() || !file.text.is_empty());
+        assert!(says, "{path}: {facts:?}");
+    }
+    for seed in seeds("advisory-db") {
+        konzert_advisories::Database::from_bytes(seed.into()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}

@@ -29,6 +29,8 @@ pub(crate) fn measure(program: &Path) -> anyhow::Result<Vec<Row>> {
     let base = fleet::build_base(&images, "1.0", fleet::VULNERABLE);
     fleet::build_apps(&images, &base, program, "wait", &APPS);
     engine.ask(run_pods)?;
+    // The images are read when they start; what is measured comes after that.
+    engine.ask(async |client| reported(&client, 0).await)?;
     let (mut after_import, mut after_change) = (Vec::new(), Vec::new());
     let mut reads = None;
     for number in 1..=IMPORTS {

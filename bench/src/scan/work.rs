@@ -159,22 +159,23 @@ fn make_images(images: &Path, database: &Path, count: usize) -> anyhow::Result<S
         let name = Reference::parse(&format!("app-{image}:1"))?;
         ImageBuilder::from_image(&base).add_layer(layer).commit(&store, &name)?;
     }
-    // Two advisories about each kind that some image may have.
-    let file = tempfile::Builder::new().suffix(".json").tempfile()?;
-    write_advisories(file.path(), 0..KINDS, 2)?;
-    AdvisoryStore::open(database)?.import(file.path(), &mut |_| {})?;
+    // An advisory about each kind that some image may have.
+    let records = tempfile::tempdir()?;
+    write_advisories(records.path(), 0..KINDS, 2)?;
+    AdvisoryStore::open(database)?.import(records.path(), &mut |_| {})?;
     Ok(Said { ms: ms(begun), mib: peak(), ..Said::default() })
 }
 
-fn write_advisories(path: &Path, kinds: impl Iterator<Item = usize>, fixed: usize) -> anyhow::Result<()> {
-    let record = |kind: usize| {
-        json!({"id": format!("DSA-{kind}"), "modified": format!("2026-01-0{fixed}T00:00:00Z"),
+/// A file for each kind.
+fn write_advisories(dir: &Path, kinds: impl Iterator<Item = usize>, fixed: usize) -> anyhow::Result<()> {
+    for kind in kinds {
+        let record = json!({"id": format!("DSA-{kind}"), "modified": format!("2026-01-0{fixed}T00:00:00Z"),
             "aliases": [format!("CVE-2026-{kind}")], "affected": [{
             "package": {"ecosystem": "Debian:12", "name": format!("own-{kind}-src")},
-            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": format!("{fixed}.0-1")}]}]}]})
-    };
-    let records: Vec<_> = kinds.map(record).collect();
-    std::fs::File::create(path)?.write_all(serde_json::Value::from(records).to_string().as_bytes())?;
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": format!("{fixed}.0-1")}]}]}]});
+        let mut file = std::fs::File::create(dir.join(format!("{kind}.json")))?;
+        file.write_all(record.to_string().as_bytes())?;
+    }
     Ok(())
 }
 
@@ -188,9 +189,9 @@ fn delta(images: &Path, database: &Path, changed: usize, round: usize) -> anyhow
     runtime.block_on(scanner.scan_images(&records))?;
     let first = ms(begun);
     let (reads, matches) = (scanner.reads(), scanner.matches());
-    let file = tempfile::Builder::new().suffix(".json").tempfile()?;
-    write_advisories(file.path(), (0..changed).map(|n| n * (KINDS / changed.max(1))), 3 + round)?;
-    advisories.import(file.path(), &mut |_| {})?;
+    let changes = tempfile::tempdir()?;
+    write_advisories(changes.path(), (0..changed).map(|n| n * (KINDS / changed.max(1))), 3 + round)?;
+    advisories.import(changes.path(), &mut |_| {})?;
     let begun = Instant::now();
     let scans = runtime.block_on(scanner.scan_images(&records))?;
     let took = ms(begun);

@@ -1,4 +1,5 @@
 //! The continuous scan against a real API server in this process: what is written, what is told, and what is not done again.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod support;
 

@@ -139,11 +139,10 @@ fn silent(subject: &Subject, known: Known<'_>) -> Vec<String> {
     match &subject.distribution {
         None if subject.os_packages > 0 => reasons.push("the distribution is not known".to_owned()),
         None => {}
-        Some(distribution) if subject.ecosystem.is_empty() => {
-            if subject.os_packages > 0 {
-                reasons.push(format!("no advisories are known for {distribution}"));
-            }
+        Some(distribution) if subject.ecosystem.is_empty() && subject.os_packages > 0 => {
+            reasons.push(format!("no advisories are known for {distribution}"));
         }
+        Some(_) if subject.ecosystem.is_empty() => {}
         Some(distribution) => {
             reasons.extend(untrusted(&subject.ecosystem, known));
             if let Support::Ended { since } = distribution.support(known.now) {

@@ -34,7 +34,7 @@ const UNPACKED_BYTES: u64 = 512 << 20;
 /// Files are looked through before the first one is written, and again after this many.
 const SWEEP_EVERY: u64 = 64;
 /// What a killed process left behind is that old.
-const ABANDONED: Duration = Duration::from_secs(3600);
+const ABANDONED: Duration = Duration::from_hours(1);
 const MAGIC: &[u8; 8] = b"kzfacts1";
 const DIR: &str = "facts";
 const TEMPORARY: &str = ".facts-";
@@ -182,9 +182,10 @@ fn sweep(dir: &Path, needed: &BTreeSet<LayerDiffId>, bound: u64) -> io::Result<(
             Err(error) => return Err(error),
         };
         let written = metadata.modified()?;
-        let is_needed = match name.starts_with(TEMPORARY) {
-            true => written.elapsed().is_ok_and(|age| age < ABANDONED),
-            false => needed.contains(&name),
+        let is_needed = if name.starts_with(TEMPORARY) {
+            written.elapsed().is_ok_and(|age| age < ABANDONED)
+        } else {
+            needed.contains(&name)
         };
         if is_needed {
             kept.push((written, metadata.len(), entry.path()));

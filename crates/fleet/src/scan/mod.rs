@@ -241,7 +241,7 @@ impl Scanner {
 
     /// Keeps `ImageReport`s current until the shutdown: a new container, image or advisory is seen at once.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        reports::run(self, shutdown).await;
+        Box::pin(reports::run(self, shutdown)).await;
     }
 
     pub(crate) async fn verdict(&self, digest: &str) -> Result<Arc<Verdict>, FleetError> {

@@ -24,7 +24,7 @@ fn image(id: &str, version: &str, packages: Vec<Package>) -> Catalogue {
     Catalogue { distribution, packages, complete: true, ..Catalogue::default() }
 }
 
-/// Sources for Debian 12 and 10 and npm; one that is too old for PyPI; none for anything else.
+/// Sources for Debian 12 and 10 and npm; one that is too old for `PyPI`; none for anything else.
 fn trust(ecosystem: &str) -> Trust {
     match ecosystem {
         "Debian:12" | "Debian:10" | "npm" => Trust::Fresh,
@@ -40,6 +40,7 @@ fn judged(catalogue: &Catalogue) -> (ReportState, String) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table with a row for each rule")]
 fn silence_is_judged_by_these_rules() {
     use ReportState::{Complete, Partial, Unknown};
     let npm = || package(PackageKind::Npm, "left", "npm");
