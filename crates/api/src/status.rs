@@ -453,6 +453,12 @@ impl FieldError {
     }
 }
 
+/// The code of a character in hexadecimal digits.
+fn hex(c: char, digits: u32) -> impl Iterator<Item = char> {
+    let digit = move |at: u32| char::from_digit((u32::from(c) >> (4 * at)) & 0xf, 16);
+    (0..digits).rev().filter_map(digit)
+}
+
 /// A text in quotes as Kubernetes prints it, which writes unprintable characters as `\x00` or `\u0085`.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
@@ -468,8 +474,8 @@ fn quote(text: &str) -> String {
             '\u{8}' => quoted.push_str("\\b"),
             '\u{b}' => quoted.push_str("\\v"),
             '\u{c}' => quoted.push_str("\\f"),
-            c if c.is_ascii_control() => quoted += &format!("\\x{:02x}", u32::from(c)),
-            c if c.is_control() => quoted += &format!("\\u{:04x}", u32::from(c)),
+            c if c.is_ascii_control() => quoted.extend("\\x".chars().chain(hex(c, 2))),
+            c if c.is_control() => quoted.extend("\\u".chars().chain(hex(c, 4))),
             c => quoted.push(c),
         }
     }

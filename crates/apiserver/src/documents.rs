@@ -271,6 +271,7 @@ fn root(app: &App) -> serde_json::Value {
 /// The answer of `/version`, its members in the order of Kubernetes.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the members are named by Kubernetes")]
 struct Version {
     major: &'static str,
     minor: &'static str,

@@ -338,20 +338,20 @@ impl<'a> Operation<'a> {
     fn written(&self, code: StatusCode, written: &Written) -> Result<Answer, ApiError> {
         let bytes = self.presenter()?.object(&written.bytes, now())?;
         let mut answer = respond::json(code, bytes);
-        respond::warn(&mut answer, &written.warnings);
+        respond::warn(&mut answer, written.warnings.iter().map(String::as_str));
         Ok(answer)
     }
 
     /// The answer to a question.
     fn answered(answer: &serde_json::Value, warnings: &[String]) -> Result<Answer, ApiError> {
         let mut answer = respond::value(StatusCode::CREATED, answer)?;
-        respond::warn(&mut answer, warnings);
+        respond::warn(&mut answer, warnings.iter().map(String::as_str));
         Ok(answer)
     }
 
     fn plain(code: StatusCode, written: Written) -> Answer {
         let mut answer = respond::json(code, written.bytes);
-        respond::warn(&mut answer, &written.warnings);
+        respond::warn(&mut answer, written.warnings.iter().map(String::as_str));
         answer
     }
 
@@ -380,11 +380,11 @@ fn counted(
 fn with_warnings(answer: Result<Answer, Failure>, advice: Option<String>) -> Result<Answer, Failure> {
     match answer {
         Ok(mut answer) => {
-            respond::warn(&mut answer, advice.as_slice());
+            respond::warn(&mut answer, advice.as_deref());
             Ok(answer)
         }
         Err(mut failure) => {
-            failure.warnings.extend(advice);
+            failure.warning = advice.map(String::into_boxed_str);
             Err(failure)
         }
     }

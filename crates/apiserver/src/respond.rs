@@ -53,7 +53,7 @@ pub(crate) fn failure(failure: &Failure) -> Answer {
     } else {
         json(code, Bytes::from(failure.to_status().to_string()))
     };
-    warn(&mut answer, &failure.warnings);
+    warn(&mut answer, failure.warning.as_deref());
     if let Some(seconds) = failure.retry_after_s() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -61,8 +61,8 @@ pub(crate) fn failure(failure: &Failure) -> Answer {
 }
 
 /// Adds `Warning: 299` headers.
-pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
-    for warning in warnings.iter().take(MAX_WARNINGS) {
+pub(crate) fn warn<'a>(answer: &mut Answer, warnings: impl IntoIterator<Item = &'a str>) {
+    for warning in warnings.into_iter().take(MAX_WARNINGS) {
         let cut: String = warning.chars().filter(|c| !c.is_control()).take(MAX_WARNING_BYTES).collect();
         let quoted = cut.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(header) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {

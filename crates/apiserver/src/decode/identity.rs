@@ -27,8 +27,9 @@ fn summary(body: &[u8]) -> String {
         None => "<empty>".to_owned(),
         Some(b'{') => format!("{}{more}", String::from_utf8_lossy(start)),
         Some(_) => {
-            let hex: String = start.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{hex}{more}")
+            let digit = |value: u8| char::from_digit(u32::from(value), 16);
+            let digits = start.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]);
+            format!("{}{more}", digits.flatten().collect::<String>())
         }
     }
 }

@@ -311,7 +311,8 @@ async fn rules_with_errors_and_large_definitions_are_refused() {
     bad["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
         json!([{ "rule": "self.nothing > 1" }]);
     let text = message(&server, "post", DEFINITIONS, &bad).await;
-    let path = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: ";
+    let path =
+        "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: ";
     assert!(text.contains(path), "{text}");
     assert!(text.contains("compilation failed: ERROR: <input>:1:5: undefined field 'nothing'"), "{text}");
     let mut huge = definition();

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use konzert_advisories::Trust;
 use konzert_advisories::ignore::Ignores;
 use konzert_advisories::openvex::Document;
 use konzert_packages::{Distribution, Format, PackageKind};
