@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ use crate::importing::Imported;
 use crate::{FleetError, importing, mapped};
 
 const FILE: &str = "advisories.db";
-const LOCK: &str = "import.lock";
 /// Feeds change many times a day, and security teams look once a week: what is older has missed a round, and its silence
 /// is not safety.
 pub const DEFAULT_MAX_AGE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -137,11 +136,12 @@ impl AdvisoryStore {
         self.inner.dir.join(FILE)
     }
 
+    /// The directory itself is locked, so that nothing is left behind.
     fn lock(&self) -> Result<Flock<File>, FleetError> {
-        let path = self.inner.dir.join(LOCK);
-        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        Flock::lock(file.map_err(FleetError::io("open", &path))?, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| FleetError::io("lock", &path)(errno.into()))
+        let dir = &self.inner.dir;
+        let file = File::open(dir).map_err(FleetError::io("open", dir))?;
+        Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| FleetError::io("lock", dir)(errno.into()))
     }
 
     /// Imports a file, a directory or an archive; `progress` is told how many were read.

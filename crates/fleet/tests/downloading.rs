@@ -123,5 +123,5 @@ async fn bad_answers_are_named_and_change_nothing() {
     assert!(matches!(refused, FleetError::Download { .. }));
     assert!(store.database().unwrap().is_empty());
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, ["import.lock"], "nothing is left behind");
+    assert!(left.is_empty(), "left behind: {left:?}");
 }

@@ -1,10 +1,14 @@
 //! Executables (ELF, System V ABI): which sections and segments they have, and the bytes behind them.
 //!
-//! A small file is held whole. Of a large one only the beginning, the end and the places where Go's build information begins
-//! are kept, so that a file of any size costs bounded memory and is read once. A part that was not kept gives `None`; callers
-//! turn that into a warning.
+//! A small file is held whole. Of a large one only the beginning is kept, and what follows the places where build information
+//! begins, found by its first bytes: a file of any size costs bounded memory and is read once. Tables of a large file are not
+//! used, because the linker decides how far behind the beginning they lie. A part that was not kept gives `None`; callers turn
+//! that into a warning.
 
 use std::io::{self, Read};
+
+use flate2::{Decompress, FlushDecompress};
+use memchr::{memchr_iter, memmem};
 
 use crate::bytes::{Bytes, Endian};
 use crate::limits;
@@ -13,7 +17,13 @@ use crate::limits;
 pub(crate) const MAGIC: &[u8; 4] = b"\x7fELF";
 /// First bytes of Go's build information.
 pub(crate) const GO_MAGIC: &[u8; 14] = b"\xff Go buildinf:";
+/// What `cargo auditable` writes begins so, once expanded.
+const AUDIT_START: &[u8] = b"{\"packages\"";
+/// First byte of a zlib stream with the usual window (RFC 1950, section 2.2).
+const ZLIB: u8 = 0x78;
 const CHUNK: usize = 64 << 10;
+/// Bytes that tell whether build information begins at a place: Go's magic, or enough of a zlib stream for its first words.
+const LOOKAHEAD: usize = 512;
 const WINDOW_BYTES: usize = 1 << 20;
 const MAX_WINDOWS: usize = 8;
 const UPX_MAGIC: &[u8] = b"UPX!";
@@ -39,7 +49,7 @@ pub(crate) struct Segment {
 /// An executable as far as it was kept.
 pub struct Elf {
     parts: Vec<(u64, Vec<u8>)>,
-    windows: Vec<u64>,
+    marks: Vec<(Mark, u64)>,
     wide: bool,
     endian: Endian,
     sections: Option<Vec<Section>>,
@@ -54,14 +64,15 @@ impl Elf {
         let first =
             if whole { limits::MAX_WHOLE_EXECUTABLE_BYTES } else { limits::EXECUTABLE_HEAD_BYTES as u64 };
         (&mut *content).take(first.saturating_sub(start.len() as u64)).read_to_end(&mut head)?;
-        let mut kept = Kept { parts: vec![(0, head)], windows: Vec::new() };
+        let mut kept = Kept { parts: Vec::new(), marks: Vec::new() };
         if !whole {
-            kept.stream(size, content)?;
+            kept.stream(head.len() as u64, content)?;
         }
-        Ok(Self::parse(kept))
+        kept.parts.insert(0, (0, head));
+        Ok(Self::parse(kept, whole))
     }
 
-    fn parse(kept: Kept) -> Option<Self> {
+    fn parse(kept: Kept, whole: bool) -> Option<Self> {
         let head = &kept.parts[0].1;
         let endian = match head.get(5)? {
             1 => Endian::Little,
@@ -73,16 +84,10 @@ impl Elf {
             2 => true,
             _ => return None,
         };
-        let mut elf = Self {
-            parts: kept.parts,
-            windows: kept.windows,
-            wide,
-            endian,
-            sections: None,
-            segments: Vec::new(),
-        };
+        let mut elf =
+            Self { parts: kept.parts, marks: kept.marks, wide, endian, sections: None, segments: Vec::new() };
         elf.segments = elf.read_segments().unwrap_or_default();
-        elf.sections = elf.read_sections();
+        elf.sections = if whole { elf.read_sections() } else { Some(Vec::new()) };
         Some(elf)
     }
 
@@ -104,7 +109,7 @@ impl Elf {
         pieces.max_by_key(|piece| piece.len()).unwrap_or_default()
     }
 
-    /// The section of that name; `Err` when the table of sections is damaged or was not kept.
+    /// The section of that name, of a file that is held whole; `Err` when the table of sections is damaged.
     pub(crate) fn section(&self, name: &str) -> Result<Option<&Section>, SectionsUnknown> {
         let sections = self.sections.as_ref().ok_or(SectionsUnknown)?;
         Ok(sections.iter().find(|section| section.name == name))
@@ -115,9 +120,9 @@ impl Elf {
         &self.segments
     }
 
-    /// Where [`GO_MAGIC`] was seen while a large file passed.
-    pub(crate) fn windows(&self) -> &[u64] {
-        &self.windows
+    /// Where such information was seen while a large file passed.
+    pub(crate) fn marks(&self, wanted: Mark) -> impl Iterator<Item = u64> {
+        self.marks.iter().filter(move |(mark, _)| *mark == wanted).map(|(_, at)| *at)
     }
 
     /// Where an address of the running program lies in the file.
@@ -204,66 +209,81 @@ impl Elf {
     }
 }
 
-/// The table of sections is damaged or was not kept.
+/// The table of sections is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SectionsUnknown;
 
+/// Build information that is known by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Go,
+    Audit,
+}
+
 struct Kept {
     parts: Vec<(u64, Vec<u8>)>,
-    windows: Vec<u64>,
+    marks: Vec<(Mark, u64)>,
 }
 
 impl Kept {
-    /// Lets the middle pass, keeping windows after Go's magic, and keeps the end.
-    fn stream(&mut self, size: u64, content: &mut dyn Read) -> io::Result<()> {
-        let mut at = self.parts[0].1.len() as u64;
-        let tail_at = size.saturating_sub(limits::EXECUTABLE_TAIL_BYTES as u64).max(at);
-        // The magic may lie across two chunks.
-        let mut chunk: Vec<u8> = Vec::with_capacity(CHUNK + GO_MAGIC.len());
-        let mut open: Option<(u64, Vec<u8>)> = None;
-        while at < tail_at {
-            let carried = chunk.len().min(GO_MAGIC.len() - 1);
-            chunk.drain(..chunk.len() - carried);
-            let want = (tail_at - at).min(CHUNK as u64);
-            let got = (&mut *content).take(want).read_to_end(&mut chunk)? as u64;
+    /// Lets the rest of a file pass, which begins at `at`, and keeps a window behind every mark.
+    fn stream(&mut self, mut at: u64, content: &mut dyn Read) -> io::Result<()> {
+        let go = memmem::Finder::new(GO_MAGIC);
+        // Begins with what was not decided yet: a mark may lie across two chunks.
+        let mut chunk: Vec<u8> = Vec::with_capacity(CHUNK + LOOKAHEAD);
+        let mut open: Vec<(u64, Vec<u8>)> = Vec::new();
+        loop {
+            let carried = chunk.len();
+            let got = (&mut *content).take(CHUNK as u64).read_to_end(&mut chunk)?;
+            for (_, window) in &mut open {
+                let most = WINDOW_BYTES.saturating_sub(window.len());
+                window.extend_from_slice(&chunk[carried..carried + got.min(most)]);
+            }
+            self.parts.extend(open.extract_if(.., |(_, window)| window.len() >= WINDOW_BYTES));
             let base = at - carried as u64;
-            at += got;
-            if let Some((_, window)) = &mut open {
-                let rest = WINDOW_BYTES - window.len();
-                window.extend_from_slice(&chunk[carried..chunk.len().min(carried + rest)]);
+            at += got as u64;
+            let last = got < CHUNK;
+            let decided = if last { chunk.len() } else { chunk.len().saturating_sub(LOOKAHEAD) };
+            for (mark, found) in marks(&chunk, decided, &go) {
+                if self.marks.len() < MAX_WINDOWS {
+                    let offset = base + found as u64;
+                    self.marks.push((mark, offset));
+                    open.push((offset, chunk[found..].to_vec()));
+                }
             }
-            if open.as_ref().is_some_and(|(_, window)| window.len() >= WINDOW_BYTES) {
-                self.parts.extend(open.take());
+            if last {
+                self.parts.append(&mut open);
+                return Ok(());
             }
-            if open.is_none()
-                && self.windows.len() < MAX_WINDOWS
-                && let Some(found) = find_go_magic(&chunk)
-            {
-                let offset = base + found as u64;
-                self.windows.push(offset);
-                open = Some((offset, chunk[found..].to_vec()));
-            }
-            if got < want {
-                break;
-            }
+            chunk.drain(..decided);
         }
-        self.parts.extend(open);
-        let mut tail = Vec::new();
-        content.take(limits::EXECUTABLE_TAIL_BYTES as u64).read_to_end(&mut tail)?;
-        self.parts.push((at, tail));
-        Ok(())
     }
+}
+
+/// The marks that begin before `decided`.
+fn marks<'a>(
+    chunk: &'a [u8],
+    decided: usize,
+    go: &'a memmem::Finder<'_>,
+) -> impl Iterator<Item = (Mark, usize)> + 'a {
+    let go = go.find_iter(chunk).take_while(move |at| *at < decided).map(|at| (Mark::Go, at));
+    let audits = memchr_iter(ZLIB, &chunk[..decided]).filter(|at| starts_audit(&chunk[*at..]));
+    go.chain(audits.map(|at| (Mark::Audit, at)))
+}
+
+/// Whether a zlib stream begins here that expands to a list of crates.
+fn starts_audit(bytes: &[u8]) -> bool {
+    // The level of compression and the check bits: the four values that a stream without dictionary can have.
+    if !matches!(bytes.get(1), Some(0x01 | 0x5e | 0x9c | 0xda)) {
+        return false;
+    }
+    let mut start = [0; AUDIT_START.len()];
+    let input = &bytes[..bytes.len().min(LOOKAHEAD)];
+    let expanded = Decompress::new(true).decompress(input, &mut start, FlushDecompress::None);
+    expanded.is_ok() && start == AUDIT_START
 }
 
 /// Finds Go's magic.
 pub(crate) fn find_go_magic(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(step) = bytes[from..].iter().position(|b| *b == GO_MAGIC[0]) {
-        let at = from + step;
-        if bytes[at..].starts_with(GO_MAGIC) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
+    memmem::find(bytes, GO_MAGIC)
 }

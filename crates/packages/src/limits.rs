@@ -10,8 +10,6 @@ pub const MAX_RECORD_BYTES: usize = 32 << 20;
 pub const MAX_WHOLE_EXECUTABLE_BYTES: u64 = 32 << 20;
 /// Of larger executables: bytes kept from the beginning.
 pub const EXECUTABLE_HEAD_BYTES: usize = 1 << 20;
-/// Of larger executables: bytes kept from the end, where section headers and unloaded sections lie.
-pub const EXECUTABLE_TAIL_BYTES: usize = 16 << 20;
 /// Longest build information of an executable, also after expansion.
 pub const MAX_BUILD_INFO_BYTES: usize = 8 << 20;
 /// Most sections and segments of an executable.

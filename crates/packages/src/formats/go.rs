@@ -5,7 +5,7 @@
 
 use super::text::field;
 use crate::bytes::{Bytes, Endian};
-use crate::elf::{Elf, GO_MAGIC, find_go_magic};
+use crate::elf::{Elf, GO_MAGIC, Mark, find_go_magic};
 use crate::facts::FileFacts;
 use crate::formats::Format;
 use crate::{Package, PackageKind, limits};
@@ -40,7 +40,7 @@ fn places(elf: &Elf, named: Option<u64>) -> impl Iterator<Item = u64> {
         let found = find_go_magic(elf.up_to(segment.offset, SEARCHED))?;
         segment.offset.checked_add(found as u64)
     });
-    named.into_iter().chain(searched).chain(elf.windows().iter().copied())
+    named.into_iter().chain(searched).chain(elf.marks(Mark::Go))
 }
 
 /// Version and module lines at a place.

@@ -10,7 +10,7 @@ use flate2::read::ZlibDecoder;
 use serde::Deserialize;
 
 use super::text::{field, file_name, quoted};
-use crate::elf::{Elf, SectionsUnknown};
+use crate::elf::{Elf, Mark, SectionsUnknown};
 use crate::facts::FileFacts;
 use crate::formats::Format;
 use crate::{Package, PackageKind, limits};
@@ -36,19 +36,29 @@ pub(super) fn parse(path: &str, elf: &Elf) -> FileFacts {
     let mut out = FileFacts::default();
     let section = match elf.section(SECTION) {
         Ok(Some(section)) => section,
-        Ok(None) => return out,
+        Ok(None) => {
+            let streamed = elf.marks(Mark::Audit).map(|at| elf.up_to(at, limits::MAX_BUILD_INFO_BYTES));
+            streamed.for_each(|found| list(path, found, &mut out));
+            return out;
+        }
         Err(SectionsUnknown) => {
-            out.warn(format!("{path}: its table of sections is damaged or out of reach"));
+            out.warn(format!("{path}: its table of sections is damaged"));
             return out;
         }
     };
     let size = usize::try_from(section.size).unwrap_or(usize::MAX);
-    match elf.slice(section.offset, size).map(audit) {
-        Some(Ok(audit)) => take(path, audit, &mut out),
-        Some(Err(error)) => out.warn(format!("{path}: its list of crates cannot be read: {error}")),
-        None => out.warn(format!("{path}: its list of crates is out of reach")),
+    match elf.slice(section.offset, size) {
+        Some(section) => list(path, section, &mut out),
+        None => out.warn(format!("{path}: its list of crates lies behind the end of the file")),
     }
     out
+}
+
+fn list(path: &str, section: &[u8], out: &mut FileFacts) {
+    match audit(section) {
+        Ok(audit) => take(path, audit, out),
+        Err(error) => out.warn(format!("{path}: its list of crates cannot be read: {error}")),
+    }
 }
 
 fn audit(compressed: &[u8]) -> Result<Audit, serde_json::Error> {

@@ -83,33 +83,19 @@ fn damaged_build_information_is_a_warning() {
     }
 }
 
-/// A file that is made while it is read: a large executable costs the test no memory.
+/// Tables of a large file are not used: the marks are found wherever they lie, also across two chunks.
 #[test]
 fn a_large_executable_is_read_once_in_bounded_memory() {
-    let filler = vec![0; 40 << 20];
-    let small = elf(&[(".data", b"x"), (".dep-v0", &audit())]);
+    let filler = vec![0; 17 << 20];
+    let head = &elf(&[(".data", b"x")])[..128];
     let info = build_info("go1.22.3", MODULES);
-    // The middle is put before the sections, so their places move.
-    let mut file = small[..128].to_vec();
-    file.extend_from_slice(&filler);
-    file.extend_from_slice(&info);
-    file.resize(file.len().next_multiple_of(16), 0);
-    file.extend_from_slice(&filler);
-    let shift = file.len() as u64 - 128;
-    let table = u64::from_le_bytes(small[40..48].try_into().unwrap());
-    let table_at = usize::try_from(table).unwrap();
-    let mut rest = small[128..].to_vec();
-    for row in 1..4 {
-        let at = table_at - 128 + row * 64 + 24;
-        let offset = u64::from_le_bytes(rest[at..at + 8].try_into().unwrap());
-        rest[at..at + 8].copy_from_slice(&(offset + shift).to_le_bytes());
+    for shift in [0, 60] {
+        let file = [head, &filler[128 + shift..], &info, &filler[info.len() + shift..], &audit(), b"end"];
+        let found = of(&[("usr/bin/large", &file.concat())]);
+        assert!(found.complete, "{:?}", found.warnings);
+        assert!(rows(&found).contains(&"serde 1.0.1".to_owned()));
+        assert!(rows(&found).contains(&"golang.org/x/net v0.7.0".to_owned()));
     }
-    file.extend(rest);
-    file[40..48].copy_from_slice(&(table + shift).to_le_bytes());
-    let found = of(&[("usr/bin/large", &file)]);
-    assert!(found.complete, "{:?}", found.warnings);
-    assert!(rows(&found).contains(&"serde 1.0.1".to_owned()));
-    assert!(rows(&found).contains(&"golang.org/x/net v0.7.0".to_owned()));
 }
 
 #[test]
