@@ -1,9 +1,43 @@
-//! Every target reads its seeds and a fixed number of mutations of them; longer runs are `cargo xtask fuzz`.
+//! Every target reads its seeds and a fixed number of mutations of them, then whatever comes to mind for a short time; longer
+//! runs are `cargo xtask fuzz`.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fuzz::mutate::{Random, mutate};
 use fuzz::{TARGETS, run};
 
 const INPUTS: usize = 300;
+const SHORT_SECONDS: &str = "2";
+
+#[test]
+fn every_target_for_a_short_time() {
+    let dir = tempfile::tempdir().expect("a directory for failing inputs");
+    let out = dir.path().to_str().expect("text");
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        while let Some(target) = TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_fuzz"));
+            command.args([target.name, "--seconds", SHORT_SECONDS, "--out", out]);
+            let ran = command.output().expect("the fuzzer starts");
+            if !ran.status.success() {
+                failed.push(
+                    [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat(),
+                );
+            }
+        }
+        failed
+    };
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let threads = [scope.spawn(work), scope.spawn(work)];
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    if !failed.is_empty() {
+        // The inputs stay for a second look.
+        panic!("inputs in {}:\n{}", dir.keep().display(), failed.join("\n"));
+    }
+}
 
 #[test]
 fn seeds_and_some_mutations_of_them() {

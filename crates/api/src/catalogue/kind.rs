@@ -128,6 +128,9 @@ impl Kind {
             _ if self.is_custom() => {
                 &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
             }
+            _ if matches!(self, Self::Builtin(row) if !row.deletes_collections) => {
+                &["create", "delete", "get", "list", "patch", "update", "watch"]
+            }
             StorageClass::Durable | StorageClass::Volatile => {
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             }

@@ -240,6 +240,8 @@ pub struct KindRow {
     pub storage: StorageClass,
     /// What is served below an object.
     pub subresources: &'static [Subresource],
+    /// Whether one request may delete all of them.
+    pub deletes_collections: bool,
     /// Which changes bump `metadata.generation`.
     pub generation: GenerationRule,
     /// Fills in what was left out. Idempotent.

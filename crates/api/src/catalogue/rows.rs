@@ -83,5 +83,6 @@ fn base(gvk: Gvk, plural: &'static str, singular: &'static str) -> KindRow {
         acts_on: None,
         deprecation: None,
         creates_on_update: false,
+        deletes_collections: true,
     }
 }

@@ -32,6 +32,10 @@ fn admit(spec: &mut Map<String, Value>) {
         spec.insert("serviceAccountName".to_owned(), json!("default"));
         spec.insert("serviceAccount".to_owned(), json!("default"));
     }
+    // A negative period has always meant the shortest one.
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+        spec.insert("terminationGracePeriodSeconds".to_owned(), json!(1));
+    }
     set(spec, "priority", 0);
     set(spec, "preemptionPolicy", "PreemptLowerPriority");
     let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));

@@ -120,8 +120,7 @@ fn source(variable: &Value, from: &Value, path: &Path, errors: &mut Errors) {
     }
     let has_value = !text(variable, "value").is_empty();
     if given.is_empty() {
-        let detail =
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+        let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         invalid(path, "", detail, errors);
     } else if has_value {
         invalid(path, "", "may not be specified when `value` is not empty", errors);

@@ -19,7 +19,11 @@ pub(crate) fn validate(node: &Value) -> Vec<FieldError> {
         }
     }
     let path = Path::new("spec").child("podCIDRs");
-    for (index, block) in texts(&node["spec"], "podCIDRs").enumerate() {
+    // The old singular field is the first of the list.
+    let single = text(&node["spec"], "podCIDR");
+    let blocks =
+        list(&node["spec"], "podCIDRs").is_empty().then_some(single).filter(|block| !block.is_empty());
+    for (index, block) in texts(&node["spec"], "podCIDRs").chain(blocks).enumerate() {
         cidr(block, &path.index(index), &mut errors);
     }
     errors

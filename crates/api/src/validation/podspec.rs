@@ -53,7 +53,7 @@ pub(super) fn validate(spec: &Value, owner: Owner<'_>, path: &Path, errors: &mut
     choice(spec, "restartPolicy", RESTART_POLICIES, path, errors);
     choice(spec, "dnsPolicy", DNS_POLICIES, path, errors);
     meta::labels(spec.get("nodeSelector"), &path.child("nodeSelector").to_string(), errors);
-    security::pod(spec, &path.child("securityContext"), errors);
+    security::pod(spec, path, errors);
     affinity::validate(&spec["affinity"], &path.child("affinity"), errors);
     dns_config(spec, &path.child("dnsConfig"), errors);
     gates(spec, path, errors);

@@ -50,8 +50,9 @@ pub(super) fn container(spec: &Value, context: &Value, path: &Path, errors: &mut
 }
 
 /// `securityContext` of a pod.
-pub(super) fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
+pub(super) fn pod(spec: &Value, spec_path: &Path, errors: &mut Errors) {
     let context = &spec["securityContext"];
+    let path = &spec_path.child("securityContext");
     if context.is_null() {
         return;
     }
@@ -63,7 +64,7 @@ pub(super) fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     if flag(spec, "shareProcessNamespace") && flag(spec, "hostPID") {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
-        invalid(&path.child("shareProcessNamespace"), true, detail, errors);
+        invalid(&spec_path.child("shareProcessNamespace"), true, detail, errors);
     }
     sysctls(spec, &path.child("sysctls"), errors);
     one_of(context, "fsGroupChangePolicy", &["Always", "OnRootMismatch"], path, errors);

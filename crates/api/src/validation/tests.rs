@@ -192,7 +192,7 @@ fn pods() {
             (
                 "/spec/containers/0/env",
                 json!([{"name": "A", "valueFrom": {}}]),
-                "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+                "spec.containers[0].env[0].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
             ),
             (
                 "/spec/containers/0/env",
@@ -239,11 +239,8 @@ fn pods() {
                 json!("Perhaps"),
                 "spec.restartPolicy: Unsupported value: \"Perhaps\": supported values: \"Always\", \"OnFailure\", \"Never\"",
             ),
-            (
-                "/spec/terminationGracePeriodSeconds",
-                json!(-1),
-                "spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0",
-            ),
+            // A negative one means the shortest.
+            ("/spec/terminationGracePeriodSeconds", json!(-1), ""),
             (
                 "/spec/volumes/0/hostPath",
                 json!({"path": "/x"}),

@@ -42,6 +42,7 @@ fn namespace() -> KindRow {
             prepare: defaults::namespace::only_finalizers,
             validate: validation::namespace::validate_finalize,
         }],
+        deletes_collections: false,
         ..base(Gvk::fixed("", "v1", "Namespace"), "namespaces", "namespace")
     }
 }
