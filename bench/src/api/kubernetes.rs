@@ -65,7 +65,7 @@ impl Processes {
             ("tls-cert-file", at("server.crt")),
             ("tls-private-key-file", at("server.key")),
             ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
-            ("service-account-key-file", at("server.key")),
+            ("service-account-key-file", at("server.pub")),
             ("service-account-signing-key-file", at("server.key")),
             ("service-cluster-ip-range", "10.96.0.0/16".to_owned()),
             ("authorization-mode", "RBAC".to_owned()),
@@ -131,6 +131,7 @@ fn identities(dir: &Path) -> anyhow::Result<()> {
     let server = CertificateParams::new(["127.0.0.1".to_owned()])?.signed_by(&server_key, &issuer)?;
     write("server.crt", &server.pem())?;
     write("server.key", &server_key.serialize_pem())?;
+    write("server.pub", &server_key.public_key_pem())?;
 
     let admin_key = KeyPair::generate()?;
     let mut admin = CertificateParams::default();
