@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 use crate::store::{Round, key, value};
 use crate::support::netns::NetNs;
 use crate::support::process::{self, Running};
+
+type Sender = SendRequest<Full<Bytes>>;
 
 pub(crate) const CLIENTS: &str = "127.0.0.1:2379";
 const PEERS: &str = "http://127.0.0.1:2380";
@@ -69,13 +71,27 @@ impl Etcd {
 
     fn wait_healthy(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
-        while self.round(1, Duration::ZERO).is_err() {
+        // Nothing is written: who uses it finds it empty.
+        while self.status().is_err() {
             if self.running.has_ended() || Instant::now() > deadline {
                 bail!("{} does not start: {}", self.name, self.running.stderr());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
+    }
+
+    fn status(&self) -> anyhow::Result<()> {
+        self.net.run(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let (mut sender, connection) = connect().await?;
+                let connection = tokio::spawn(connection);
+                post(&mut sender, "/v3/maintenance/status", "{}".to_owned()).await?;
+                drop(sender);
+                connection.await?.context("connection to etcd")
+            })
+        })
     }
 
     /// One round of writers; each writes at least once.
@@ -100,9 +116,7 @@ impl Etcd {
 }
 
 async fn write(writer: usize, until: Instant) -> anyhow::Result<Vec<f64>> {
-    let stream = TcpStream::connect(CLIENTS).await?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = connect().await?;
     let connection = tokio::spawn(connection);
     let value = STANDARD.encode(value());
     let mut taken = Vec::new();
@@ -110,7 +124,7 @@ async fn write(writer: usize, until: Instant) -> anyhow::Result<Vec<f64>> {
         let key = STANDARD.encode(key(writer, taken.len() as u64));
         let body = json!({"key": key, "value": value}).to_string();
         let started = Instant::now();
-        put(&mut sender, body).await?;
+        post(&mut sender, "/v3/kv/put", body).await?;
         taken.push(started.elapsed().as_secs_f64() * 1000.0);
     }
     drop(sender);
@@ -118,10 +132,15 @@ async fn write(writer: usize, until: Instant) -> anyhow::Result<Vec<f64>> {
     Ok(taken)
 }
 
-async fn put(sender: &mut SendRequest<Full<Bytes>>, body: String) -> anyhow::Result<()> {
+async fn connect() -> anyhow::Result<(Sender, Connection<TokioIo<TcpStream>, Full<Bytes>>)> {
+    let stream = TcpStream::connect(CLIENTS).await?;
+    stream.set_nodelay(true)?;
+    Ok(handshake(TokioIo::new(stream)).await?)
+}
+
+async fn post(sender: &mut Sender, path: &str, body: String) -> anyhow::Result<()> {
     sender.ready().await?;
-    let request =
-        Request::post("/v3/kv/put").header("host", CLIENTS).header("content-type", "application/json");
+    let request = Request::post(path).header("host", CLIENTS).header("content-type", "application/json");
     let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
     let status = answer.status();
     let text = answer.into_body().collect().await?.to_bytes();

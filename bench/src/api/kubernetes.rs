@@ -84,7 +84,7 @@ impl Processes {
         let file = self.kubeconfig();
         while !self.etcd.net.run(|| ready(&file)) {
             if self.server.has_ended() || Instant::now() > deadline {
-                bail!("{} does not start: {}", self.name, self.server.stderr());
+                bail!("{} does not start: {}", self.name, last_lines(&self.server.stderr()));
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -102,6 +102,12 @@ impl Processes {
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.dir.path().join("kubeconfig")
     }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<String> =
+        text.lines().rev().take(10).map(|line| line.chars().take(300).collect()).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 fn ready(kubeconfig: &Path) -> bool {

@@ -39,18 +39,22 @@ pub(crate) fn measure(program: &Path, extent: Extent) -> anyhow::Result<Vec<Row>
     let engine = Server::konzert(program);
     let own = figures(&engine, extent).context("konzert")?;
     engine.stop();
-    let theirs = match kubernetes::start()? {
-        None => None,
-        Some(server) => {
-            note(&format!("the same with {}", server.name));
-            let figures = figures(&server, extent).with_context(|| server.name.clone())?;
-            let name = server.name.clone();
-            server.stop();
-            Some((name, figures))
-        }
-    };
+    // What was measured is shown, whatever becomes of the peer.
+    let theirs = peer(extent).unwrap_or_else(|error| {
+        note(&format!("no figures of the peer: {error:#}"));
+        None
+    });
     let peer = |index: usize| theirs.as_ref().map(|(name, figures)| (name.as_str(), &figures[index]));
     Ok(own.iter().enumerate().map(|(index, figure)| figure.row(peer(index))).collect())
+}
+
+fn peer(extent: Extent) -> anyhow::Result<Option<(String, Vec<Figure>)>> {
+    let Some(server) = kubernetes::start()? else { return Ok(None) };
+    note(&format!("the same with {}", server.name));
+    let figures = figures(&server, extent).with_context(|| server.name.clone())?;
+    let name = server.name.clone();
+    server.stop();
+    Ok(Some((name, figures)))
 }
 
 /// One figure of one server.
