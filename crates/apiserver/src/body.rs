@@ -18,6 +18,7 @@ const LIST_FRAME_BYTES: usize = 256 * 1024;
 pub(crate) struct ResponseBody {
     content: Content,
     /// Dropped when the body was sent or nobody wants it any more.
+    #[expect(dead_code, reason = "held, not read")]
     guard: Option<Box<dyn Any + Send>>,
 }
 

@@ -377,7 +377,7 @@ mod tests {
             start.wait();
             let make = || {
                 count.fetch_add(1, Ordering::Relaxed);
-                Packed::of(|out| out.write_all(&[b'x'; 1 << 20]))
+                Packed::of(|out| out.write_all(&vec![b'x'; 1 << 20]))
             };
             made(&cell, make).unwrap();
         };

@@ -144,7 +144,8 @@ impl Operation {
         match self.verb {
             Verb::Create if self.place.kind.storage() == StorageClass::Virtual => {
                 let options = self.write_options("CreateOptions")?;
-                let (answer, warnings) = reviews::answer(&self.app, &self.user, &self.place, &body, &options)?;
+                let (answer, warnings) =
+                    reviews::answer(&self.app, &self.user, &self.place, &body, &options)?;
                 Ok(Self::answered(&answer, &warnings)?)
             }
             Verb::Get => self.get(),

@@ -135,8 +135,9 @@ fn may_bind(place: &Place, name: &str, pod: &Value, binding: &Value) -> Result<(
         ("ResourceVersion", meta::resource_version(binding), meta::resource_version(pod)),
     ] {
         if !wanted.is_empty() && wanted != found {
-            let why =
-                format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+            );
             return Err(ApiError::conflict_because(&place.kind.group_resource(), name, &why));
         }
     }

@@ -92,7 +92,8 @@ fn check_name(request: &Value, account: &str) -> Result<(), ApiError> {
     if given.is_empty() || given == account {
         return Ok(());
     }
-    let error = FieldError::invalid("metadata.name", given, "must match the service account name if specified");
+    let error =
+        FieldError::invalid("metadata.name", given, "must match the service account name if specified");
     Err(ApiError::invalid(&GroupKind::new(GROUP, "TokenRequest"), account, vec![error]))
 }
 

@@ -19,7 +19,8 @@ fn service(name: &str, address: &str) -> Value {
 /// Starts a request, looks after it so many times and leaves.
 async fn leave(server: &Server, method: &str, path: &str, body: &Value, looks: usize) {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-    let mut answer = Box::pin(server.client.send(request.body(Body::from(body.to_string().into_bytes())).unwrap()));
+    let mut answer =
+        Box::pin(server.client.send(request.body(Body::from(body.to_string().into_bytes())).unwrap()));
     for _ in 0..looks {
         if (&mut answer).now_or_never().is_some() {
             return;
@@ -79,7 +80,8 @@ async fn a_binding_is_for_one_certain_pod() {
     let server = server().await;
     let created = server.post(PODS, &pod("p")).await.expect(201);
     let path = format!("{PODS}/p/binding");
-    let binding = |metadata: Value| json!({ "metadata": metadata, "target": { "kind": "Node", "name": "n" } });
+    let binding =
+        |metadata: Value| json!({ "metadata": metadata, "target": { "kind": "Node", "name": "n" } });
     for (metadata, code, want) in [
         (json!({ "name": "q" }), 400, "name in URL does not match name in Binding object"),
         (json!({}), 400, "name in URL does not match name in Binding object"),
@@ -89,7 +91,11 @@ async fn a_binding_is_for_one_certain_pod() {
             "the namespace of the provided object does not match the namespace sent on the request",
         ),
         (json!({ "name": "p", "uid": "0" }), 409, "Precondition failed: UID in precondition: 0"),
-        (json!({ "name": "p", "resourceVersion": "1" }), 409, "Precondition failed: ResourceVersion in precondition: 1"),
+        (
+            json!({ "name": "p", "resourceVersion": "1" }),
+            409,
+            "Precondition failed: ResourceVersion in precondition: 1",
+        ),
         (
             json!({ "name": "p", "annotations": { "a": 1 } }),
             400,
@@ -116,8 +122,12 @@ async fn a_binding_is_for_one_certain_pod() {
     let mut gated = pod("g");
     gated["spec"]["schedulingGates"] = json!([{ "name": "a.b/c" }]);
     server.post(PODS, &gated).await.expect(201);
-    let refused = server.post(&format!("{PODS}/g/binding"), &binding(json!({ "name": "g" }))).await.expect(409);
-    assert!(refused["message"].as_str().unwrap().contains("has non-empty .spec.schedulingGates"), "{refused}");
+    let refused =
+        server.post(&format!("{PODS}/g/binding"), &binding(json!({ "name": "g" }))).await.expect(409);
+    assert!(
+        refused["message"].as_str().unwrap().contains("has non-empty .spec.schedulingGates"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +135,8 @@ async fn an_eviction_names_its_pod() {
     let server = server().await;
     server.post(PODS, &pod("p")).await.expect(201);
     let path = format!("{PODS}/p/eviction");
-    let eviction = |metadata: Value| json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata });
+    let eviction =
+        |metadata: Value| json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata });
     server.post(&path, &eviction(json!({}))).await.expect(400);
     server.post(&path, &eviction(json!({ "name": "p", "namespace": "other" }))).await.expect(400);
     server.get(&format!("{PODS}/p")).await.expect(200);
@@ -139,9 +150,17 @@ async fn a_scale_is_read_as_strictly_as_any_object() {
     let path = format!("{DEPLOYMENTS}/d/scale");
     let scale = |metadata: Value, spec: Value| json!({ "metadata": metadata, "spec": spec });
     for (query, body, want) in [
-        ("", scale(json!({ "name": "d", "namespace": "x" }), json!({})), "the namespace of the provided object"),
+        (
+            "",
+            scale(json!({ "name": "d", "namespace": "x" }), json!({})),
+            "the namespace of the provided object",
+        ),
         ("", scale(json!({}), json!({ "replicas": 1 })), "name must be provided"),
-        ("?fieldValidation=Strict", scale(json!({ "name": "d" }), json!({ "odd": 1 })), "unknown field \"spec.odd\""),
+        (
+            "?fieldValidation=Strict",
+            scale(json!({ "name": "d" }), json!({ "odd": 1 })),
+            "unknown field \"spec.odd\"",
+        ),
         ("", scale(json!({ "name": "d" }), json!({ "replicas": "1" })), "cannot unmarshal string"),
     ] {
         let refused = server.put(&format!("{path}{query}"), &body).await.expect(400);
@@ -160,8 +179,12 @@ async fn rights_to_one_name_are_rights_to_one_name() {
     }
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
     let verbs = ["get", "list", "watch", "deletecollection"];
-    let rules = json!([{ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["x"], "verbs": verbs }]);
-    server.post(&format!("{rbac}/roles"), &json!({ "metadata": { "name": "x" }, "rules": rules })).await.expect(201);
+    let rules =
+        json!([{ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["x"], "verbs": verbs }]);
+    server
+        .post(&format!("{rbac}/roles"), &json!({ "metadata": { "name": "x" }, "rules": rules }))
+        .await
+        .expect(201);
     let binding = json!({
         "metadata": { "name": "x" }, "subjects": [{ "kind": "User", "name": "u" }],
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x" },

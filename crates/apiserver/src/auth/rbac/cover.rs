@@ -12,12 +12,18 @@ const MAX_ATOMS: usize = 50_000;
 
 /// What `wanted` would grant beyond `held`: one line per resource, in order, as Kubernetes prints it. Empty: nothing.
 pub(crate) fn missing_rights(held: &[Rule], wanted: &[Rule]) -> Vec<String> {
-    let split: Vec<&Rule> = wanted.iter().filter(|rule| !held.iter().any(|held| covers(held, rule))).collect();
+    let split: Vec<&Rule> =
+        wanted.iter().filter(|rule| !held.iter().any(|held| covers(held, rule))).collect();
     if split.iter().fold(0, |sum: usize, rule| sum.saturating_add(size(rule))) > MAX_ATOMS {
-        return vec![format!("{{the rules have more than {MAX_ATOMS} combinations, too many to be compared}}")];
+        return vec![format!(
+            "{{the rules have more than {MAX_ATOMS} combinations, too many to be compared}}"
+        )];
     }
-    let missing: Vec<Rule> =
-        split.into_iter().flat_map(atoms).filter(|atom| !held.iter().any(|rule| covers(rule, atom))).collect();
+    let missing: Vec<Rule> = split
+        .into_iter()
+        .flat_map(atoms)
+        .filter(|atom| !held.iter().any(|rule| covers(rule, atom)))
+        .collect();
     let mut lines: Vec<String> = compact(missing).iter().map(|rule| Compact(rule).to_string()).collect();
     lines.sort();
     lines.dedup();
