@@ -1,6 +1,7 @@
 //! Subresources that are not the object itself: `scale`, `binding`. Eviction has a file of its own.
 
 use bytes::Bytes;
+use konzert_api::validation::names;
 use konzert_api::{ApiError, FieldError, GroupKind, GroupResource, Gvk, meta};
 use serde_json::{Value, json};
 
@@ -208,6 +209,9 @@ fn binding_target(name: &str, binding: &Value) -> Result<String, ApiError> {
     }
     if node.is_empty() {
         errors.push(FieldError::required("target.name", ""));
+    } else {
+        let whys = names::dns1123_subdomain(&node);
+        errors.extend(whys.into_iter().map(|why| FieldError::invalid("target.name", node.as_str(), why)));
     }
     if errors.is_empty() {
         Ok(node)

@@ -105,6 +105,8 @@ async fn a_binding_is_for_one_certain_pod() {
         let refused = server.post(&path, &binding(metadata)).await.expect(code);
         assert!(refused["message"].as_str().unwrap().contains(want), "{refused}");
     }
+    let nowhere = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "A/B" } });
+    server.post(&path, &nowhere).await.expect(422);
     let good = json!({
         "name": "p", "uid": created["metadata"]["uid"],
         "annotations": { "a": "b" }, "labels": { "topology.kubernetes.io/zone": "z" },
