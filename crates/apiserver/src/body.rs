@@ -3,6 +3,7 @@
 //! Invariant: a list shares the bytes the store holds until the moment they are copied into a frame; nothing is encoded
 //! again and nothing larger than a frame is allocated.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,7 +15,12 @@ use hyper::body::{Body, Frame, SizeHint};
 const LIST_FRAME_BYTES: usize = 256 * 1024;
 
 /// Body of every answer of this server.
-pub(crate) struct ResponseBody(Content);
+pub(crate) struct ResponseBody {
+    content: Content,
+    /// Dropped when the body was sent or nobody wants it any more.
+    #[expect(dead_code, reason = "held, not read")]
+    guard: Option<Box<dyn Any + Send>>,
+}
 
 enum Content {
     Whole(Option<Bytes>),
@@ -30,21 +36,30 @@ struct Pieces {
 
 impl ResponseBody {
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self(Content::Whole(Some(bytes.into())))
+        Self::of(Content::Whole(Some(bytes.into())))
     }
 
     pub(crate) fn pieces(pieces: Vec<Bytes>) -> Self {
         let left = pieces.iter().map(|p| p.len() as u64).sum();
-        Self(Content::Pieces(Pieces { pieces: pieces.into_iter(), left }))
+        Self::of(Content::Pieces(Pieces { pieces: pieces.into_iter(), left }))
     }
 
     pub(crate) fn stream(stream: BoxStream<'static, Result<Bytes, std::io::Error>>) -> Self {
-        Self(Content::Stream(stream))
+        Self::of(Content::Stream(stream))
+    }
+
+    fn of(content: Content) -> Self {
+        Self { content, guard: None }
+    }
+
+    /// Holds the guard for as long as the body is there.
+    pub(crate) fn guarded(self, guard: impl Send + 'static) -> Self {
+        Self { guard: Some(Box::new(guard)), ..self }
     }
 
     /// Length, unless this is a stream.
     pub(crate) fn exact_len(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.content {
             Content::Whole(bytes) => Some(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Content::Pieces(pieces) => Some(pieces.left),
             Content::Stream(_) => None,
@@ -53,7 +68,7 @@ impl ResponseBody {
 
     /// All bytes of a body that is not a stream; a stream comes back unchanged.
     pub(crate) fn into_chunks(self) -> Result<Vec<Bytes>, Self> {
-        match self.0 {
+        match self.content {
             Content::Whole(bytes) => Ok(bytes.into_iter().collect()),
             Content::Pieces(pieces) => Ok(pieces.pieces.collect()),
             Content::Stream(_) => Err(self),
@@ -91,7 +106,7 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.0 {
+        match &mut self.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Content::Pieces(pieces) => Poll::Ready(pieces.next_frame().map(|b| Ok(Frame::data(b)))),
             Content::Stream(stream) => {
@@ -101,7 +116,7 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Pieces(pieces) => pieces.pieces.as_slice().is_empty(),
             Content::Stream(_) => false,

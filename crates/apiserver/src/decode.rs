@@ -9,7 +9,7 @@ mod identity;
 
 use bytes::Bytes;
 use konzert_api::patch::cannot_unmarshal;
-use konzert_api::{ApiError, FieldError, GroupKind, Kind, meta, protobuf, schema};
+use konzert_api::{ApiError, FieldError, GroupKind, Gvk, Kind, meta, protobuf, schema};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
@@ -209,6 +209,25 @@ pub(crate) fn shape(
         metadata.remove("selfLink");
     }
     kind.default(object);
+    Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
+}
+
+/// As [`shape`], for what is sent to a subresource and is no resource of its own.
+pub(crate) fn shape_part(
+    gvk: &Gvk,
+    object: &mut Value,
+    mut problems: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    expect_kind(object, &gvk.api_version(), &gvk.kind)?;
+    let unknown = schema::unknown_fields(gvk, object);
+    schema::prune_unknown(gvk, object);
+    if validation == FieldValidation::Strict && !(problems.is_empty() && unknown.is_empty()) {
+        return Err(schema::strict_decoding_error(gvk, &unknown, &strict_problems(&problems)));
+    }
+    meta::strip_nulls(object);
+    schema::check_types(gvk, object)?;
+    problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
 }
 

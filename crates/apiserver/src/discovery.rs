@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,7 +49,7 @@ const GROUP_ORDER: &[&str] = &[
 ];
 
 /// A document that is made when somebody asks for it.
-type Lazy = Arc<OnceLock<Arc<Packed>>>;
+type Lazy = Arc<Mutex<Option<Arc<Packed>>>>;
 
 /// Documents of group versions without custom kinds, by path.
 static BUILTIN: LazyLock<Mutex<BTreeMap<String, Lazy>>> = LazyLock::new(Mutex::default);
@@ -186,13 +186,15 @@ impl Documents {
     }
 }
 
-/// What is in the cell; two clients that ask at the same time may both make it, and one of the two is kept.
+/// What is in the cell. It is made once, however many clients ask at the same time: each making takes much memory.
 fn made(cell: &Lazy, make: impl FnOnce() -> io::Result<Packed>) -> io::Result<Arc<Packed>> {
-    if let Some(found) = cell.get() {
+    let mut found = cell.lock();
+    if let Some(found) = &*found {
         return Ok(found.clone());
     }
     let new = Arc::new(make()?);
-    Ok(cell.get_or_init(|| new).clone())
+    *found = Some(new.clone());
+    Ok(new)
 }
 
 /// Names the version in which objects of a built-in kind are stored, so that a client sees when it changes.
@@ -359,4 +361,31 @@ fn aggregated_resource(kind: &Kind) -> Value {
         entry["subresources"] = json!(subresources);
     }
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_document_is_made_once_for_all_who_ask_at_the_same_time() {
+        let (cell, count, start) = (Lazy::default(), AtomicUsize::new(0), Barrier::new(8));
+        let ask = || {
+            start.wait();
+            let make = || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Packed::of(|out| out.write_all(&vec![b'x'; 1 << 20]))
+            };
+            made(&cell, make).unwrap();
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(ask);
+            }
+        });
+        assert_eq!(count.into_inner(), 1);
+    }
 }

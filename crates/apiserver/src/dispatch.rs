@@ -9,6 +9,7 @@
 //!
 //! TCP and the in-process client come in here through the same door; built-in and custom kinds are not told apart.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use hyper::body::Body;
 use konzert_api::ApiError;
+use konzert_api::selector::FieldSelector;
 
 use crate::auth::token::Tokens;
 use crate::auth::{
@@ -26,7 +28,7 @@ use crate::auth::{
 use crate::decode::RawBody;
 use crate::documents;
 use crate::error::Failure;
-use crate::limits::{Limits, audit_id, deadline, read_body};
+use crate::limits::{Admitted, Limits, audit_id, deadline, read_body};
 use crate::metrics::{Metrics, RequestKind, RequestLabels};
 use crate::negotiate::content_type;
 use crate::operation::Operation;
@@ -54,6 +56,7 @@ where
 {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
+    let parts = Arc::new(parts);
     let kind = match parts.method {
         Method::GET | Method::HEAD | Method::OPTIONS => RequestKind::ReadOnly,
         _ => RequestKind::Mutating,
@@ -91,9 +94,9 @@ where
 }
 
 async fn route<B>(
-    app: &App,
+    app: &Arc<App>,
     caller: Caller,
-    parts: &Parts,
+    parts: &Arc<Parts>,
     body: B,
     labels: &mut RequestLabels,
 ) -> Result<Answer, Failure>
@@ -107,7 +110,11 @@ where
     match target(path) {
         Ok(Target::NonResource(path)) => {
             authorize_path(app, &user, &parts.method, &path)?;
-            if !matches!(parts.method, Method::GET | Method::HEAD) && !documents::is_health(&path) {
+            // Documents cost as much as objects; health has to be told in the worst times.
+            let health = documents::is_health(&path);
+            let _admitted =
+                (!health).then(|| app.limits.admit(Verb::Get, user.is_in(MASTERS))).transpose()?;
+            if !matches!(parts.method, Method::GET | Method::HEAD) && !health {
                 // What is not there cannot be done in any way.
                 return match documents::answer(app, &path, parts).await {
                     Ok(_) => Err(ApiError::method_not_allowed().into()),
@@ -133,9 +140,9 @@ fn authorize_path(app: &App, user: &User, method: &Method, path: &str) -> Result
 }
 
 async fn resource<B>(
-    app: &App,
+    app: &Arc<App>,
     (user, end_of_streams): (User, EndOfStreams),
-    parts: &Parts,
+    parts: &Arc<Parts>,
     body: B,
     (path, labels): (ResourcePath, &mut RequestLabels),
 ) -> Result<Answer, Failure>
@@ -144,12 +151,19 @@ where
     B::Error: Into<BoxError>,
 {
     let query = Query::parse(parts.uri.query())?;
-    let verb = verb(&parts.method, &path, query.flag("watch"))?;
-    let collection = matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
-    let selected = if collection { selected_name(&query) } else { None };
-    let asked = Attributes::of(verb, &path, selected);
+    let verb = match verb(&parts.method, &path, query.flag("watch")) {
+        Ok(verb) => verb,
+        Err(error) => {
+            // Who may not do it does not hear that nobody can.
+            let asked = Attributes { verb: said(&parts.method), ..Attributes::of(Verb::Get, &path, None) };
+            authorize(&app.registry, &user, &Asked::Resource(asked))?;
+            return Err(error.into());
+        }
+    };
+    let selected = if matches!(verb, Verb::List | Verb::Watch) { selected_name(&query) } else { None };
+    let asked = Attributes::of(verb, &path, selected.as_deref());
     authorize(&app.registry, &user, &Asked::Resource(asked))?;
-    let _admitted = app.limits.admit(verb, user.groups.iter().any(|group| group == MASTERS))?;
+    let admitted = app.limits.admit(verb, user.groups.iter().any(|group| group == MASTERS))?;
     query.refuse_unsupported()?;
     labels.verb = verb.metric();
     // An apply or an update may turn out to create the object.
@@ -161,22 +175,46 @@ where
         app.registry.definitions_settled().await;
     }
     let mut operation =
-        Operation::new(app, path, verb, query, &parts.headers, (user.clone(), end_of_streams))?;
+        Operation::new(app.clone(), path, verb, query, parts.clone(), (user.clone(), end_of_streams))?;
     operation.create_denied = create_denied.flatten();
     *labels = operation.labels();
+    if !verb.writes() {
+        // Nothing is asked for in a body there, so that none is kept.
+        let nothing = RawBody { content_type: String::new(), bytes: Bytes::new() };
+        return acting_as(user, operation.run(nothing)).await;
+    }
     let body = raw_body(parts, body).await?;
-    acting_as(user, operation.run(body)).await
+    to_the_end(acting_as(user, operation.run(body)), admitted).await
+}
+
+/// Work that goes on when nobody waits for it any more. A write cannot be taken back, and what follows from it, such as the
+/// address that a service holds, must follow from it also when the client left or its time is over.
+async fn to_the_end(
+    work: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
+    admitted: Admitted,
+) -> Result<Answer, Failure> {
+    let task = tokio::spawn(async move {
+        let answer = work.await;
+        drop(admitted);
+        answer
+    });
+    task.await.unwrap_or_else(|error| Err(ApiError::internal(error).into()))
+}
+
+/// A method that goes with no verb here, in the words of authorization.
+fn said(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => Verb::Create.as_str(),
+        Method::PUT => Verb::Update.as_str(),
+        Method::PATCH => Verb::Patch.as_str(),
+        Method::DELETE => Verb::Delete.as_str(),
+        _ => "",
+    }
 }
 
 /// The one name that a field selector leaves: who may read that object may also watch it.
-fn selected_name(query: &Query) -> Option<&str> {
-    let selector = query.text("fieldSelector")?;
-    let mut names = selector.split(',').filter_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        let value = value.strip_prefix('=').unwrap_or(value);
-        (key == "metadata.name" && !value.is_empty()).then_some(value)
-    });
-    names.next().filter(|_| names.next().is_none())
+fn selected_name(query: &Query) -> Option<String> {
+    FieldSelector::required_in(query.text("fieldSelector")?, "metadata.name").filter(|name| !name.is_empty())
 }
 
 /// The whole body, or 413.

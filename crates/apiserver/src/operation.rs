@@ -2,9 +2,12 @@
 //!
 //! Invariant: this is the only place that knows which verb goes with which subresource; no kind is named here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use konzert_api::apply::Force;
 use konzert_api::catalogue::ActsOn;
 use konzert_api::table::IncludeObject;
@@ -28,28 +31,28 @@ use crate::respond::{self, Answer};
 use crate::reviews;
 
 /// A request whose kind is known.
-pub(crate) struct Operation<'a> {
-    app: &'a App,
+pub(crate) struct Operation {
+    app: Arc<App>,
     pub(crate) place: Place,
     name: Option<String>,
     subresource: Option<Subresource>,
     verb: Verb,
     query: Query,
-    headers: &'a HeaderMap,
+    parts: Arc<Parts>,
     user: User,
     end_of_streams: EndOfStreams,
     /// Why the caller may not create what this patch or update would create.
     pub(crate) create_denied: Option<ApiError>,
 }
 
-impl<'a> Operation<'a> {
+impl Operation {
     /// Finds the kind; 404 when it is not served, 405 when the path cannot take the verb.
     pub(crate) fn new(
-        app: &'a App,
+        app: Arc<App>,
         path: ResourcePath,
         verb: Verb,
         query: Query,
-        headers: &'a HeaderMap,
+        parts: Arc<Parts>,
         (user, end_of_streams): (User, EndOfStreams),
     ) -> Result<Self, ApiError> {
         let served = app.registry.served();
@@ -69,10 +72,10 @@ impl<'a> Operation<'a> {
             ),
         };
         if !place.kind.is_custom() && subresource != Some(Subresource::Log) {
-            routed(headers, matches!(verb, Verb::List | Verb::Watch))?;
+            routed(&parts.headers, matches!(verb, Verb::List | Verb::Watch))?;
         }
         let (name, create_denied) = (path.name, None);
-        Ok(Self { app, place, name, subresource, verb, query, headers, user, end_of_streams, create_denied })
+        Ok(Self { app, place, name, subresource, verb, query, parts, user, end_of_streams, create_denied })
     }
 
     /// What the request counts under.
@@ -141,7 +144,8 @@ impl<'a> Operation<'a> {
         match self.verb {
             Verb::Create if self.place.kind.storage() == StorageClass::Virtual => {
                 let options = self.write_options("CreateOptions")?;
-                let (answer, warnings) = reviews::answer(self.app, &self.user, &self.place, &body, &options)?;
+                let (answer, warnings) =
+                    reviews::answer(&self.app, &self.user, &self.place, &body, &options)?;
                 Ok(Self::answered(&answer, &warnings)?)
             }
             Verb::Get => self.get(),
@@ -194,7 +198,7 @@ impl<'a> Operation<'a> {
                 self.patch(&body, Mode::Part(subresource)).await
             }
             (Subresource::Scale, Verb::Get) => {
-                require_json(self.headers)?;
+                require_json(&self.parts.headers)?;
                 Ok(respond::json(StatusCode::OK, registry.scale(&self.place, self.name())?))
             }
             (Subresource::Scale, Verb::Update) => {
@@ -213,9 +217,9 @@ impl<'a> Operation<'a> {
                 Ok(Self::plain(StatusCode::OK, written))
             }
             (Subresource::Binding, Verb::Create) => {
-                let dry_run = self.write_options("CreateOptions")?.dry_run;
-                let bytes = registry.bind(&self.place, self.name(), &body, dry_run).await?;
-                Ok(respond::json(StatusCode::CREATED, bytes))
+                let options = self.write_options("CreateOptions")?;
+                let written = registry.bind(&self.place, self.name(), &body, options).await?;
+                Ok(Self::plain(StatusCode::CREATED, written))
             }
             (Subresource::Eviction, Verb::Create) => {
                 let bytes = registry.evict(&self.place, self.name(), &body, &self.query).await?;
@@ -226,7 +230,7 @@ impl<'a> Operation<'a> {
             (Subresource::Token, Verb::Create) => {
                 let options = self.write_options("CreateOptions")?;
                 let (answer, warnings) =
-                    reviews::token_request(self.app, &self.place, self.name(), &body, &options)?;
+                    reviews::token_request(&self.app, &self.place, self.name(), &body, &options)?;
                 Ok(Self::answered(&answer, &warnings)?)
             }
             (Subresource::Log, Verb::Get) => self.log().await,
@@ -235,7 +239,7 @@ impl<'a> Operation<'a> {
     }
 
     fn presenter(&self) -> Result<Presenter, ApiError> {
-        self.presenter_of(shape(self.headers)?)
+        self.presenter_of(shape(&self.parts.headers)?)
     }
 
     fn presenter_of(&self, shape: Shape) -> Result<Presenter, ApiError> {
@@ -247,7 +251,7 @@ impl<'a> Operation<'a> {
     }
 
     fn write_options(&self, kind: &'static str) -> Result<WriteOptions, ApiError> {
-        WriteOptions::parse(&self.query, kind).map(|options| options.or_agent(self.headers))
+        WriteOptions::parse(&self.query, kind).map(|options| options.or_agent(&self.parts.headers))
     }
 
     fn patch_options(&self) -> Result<WriteOptions, ApiError> {
@@ -290,7 +294,7 @@ impl<'a> Operation<'a> {
     }
 
     fn watch(self) -> Result<Answer, Failure> {
-        let presenter = self.presenter_of(stream_shape(self.headers)?)?;
+        let presenter = self.presenter_of(stream_shape(&self.parts.headers)?)?;
         let options = ListOptions::parse(&self.query, true)?;
         let open = self.app.metrics.stream(&self.labels());
         let stream = self.app.registry.watch(self.place, &options, presenter, self.end_of_streams)?;

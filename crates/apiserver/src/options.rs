@@ -270,10 +270,10 @@ impl ListOptions {
             if !newer {
                 errors.push(FieldError::not_supported(MATCH, sent, &["NotOlderThan"]));
             }
-            if self.continue_token.is_some() {
-                let why = "resourceVersionMatch is forbidden when continue is provided";
-                errors.push(FieldError::forbidden(MATCH, why));
-            }
+        }
+        if self.continue_token.is_some() {
+            let why = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(MATCH, why));
         }
         errors
     }
@@ -396,7 +396,7 @@ mod tests {
             ("sendInitialEvents=true", 422),
             ("sendInitialEvents=true&resourceVersionMatch=Exact", 422),
             ("resourceVersion=7&resourceVersionMatch=NotOlderThan", 422),
-            ("continue=x", 0),
+            ("continue=x", 422),
             ("resourceVersion=x", 400),
             ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x", 422),
         ];

@@ -39,6 +39,14 @@ impl Verb {
         }
     }
 
+    /// Whether it may change something.
+    pub(crate) fn writes(self) -> bool {
+        match self {
+            Self::Get | Self::List | Self::Watch => false,
+            Self::Create | Self::Update | Self::Patch | Self::Delete | Self::DeleteCollection => true,
+        }
+    }
+
     /// The verb as metrics name it.
     pub(crate) fn metric(self) -> &'static str {
         match self {

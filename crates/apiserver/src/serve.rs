@@ -4,7 +4,9 @@
 //! that silent peers cost nothing for long.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -15,6 +17,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::{Caller, EndOfStreams, User, signer};
@@ -27,6 +30,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failed accept, for example when file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests that run when the server stops get this long.
+/// A connection on which nobody asks for anything is closed after this time, or, at the latest, after twice that.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A certificate that is due is looked for at least this often; a laptop that slept wakes up late.
 const RENEWAL_CHECK: Duration = Duration::from_hours(12);
@@ -44,7 +49,7 @@ pub(crate) async fn serve(
     let renewal = AbortOnDrop(tokio::spawn(renew(pki.clone(), Timestamp::now)));
     let signing = AbortOnDrop(tokio::spawn(signer::run(app.registry.clone(), pki.clone())));
     let graceful = GracefulShutdown::new();
-    let mut shutdown = std::pin::pin!(shutdown);
+    let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -126,17 +131,79 @@ impl Connection {
         let until = identity.as_ref().map(|identity| identity.until);
         let user = identity.map(User::of_certificate);
         let caller = Caller { user, until, end_of_streams: self.end_of_streams };
-        let app = self.app;
+        let (app, mut stop) = (self.app, caller.end_of_streams.clone());
+        let activity = Arc::new(Activity::default());
+        let counted = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            let running = counted.begin();
             let answer = handle(app.clone(), caller.clone(), request);
-            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+            async move { Ok::<_, std::convert::Infallible>(answer.await.map(|body| body.guarded(running))) }
         });
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection).await {
+        let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = activity.idle() => {
+                connection.as_mut().graceful_shutdown();
+                // A peer that does not even read that we end is left alone.
+                tokio::time::timeout(DRAIN_TIMEOUT, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(error = %describe(&*error), "a connection ended with an error");
+        }
+        drop(self.watcher);
+    }
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+struct Activity {
+    begun: AtomicU64,
+    running: AtomicUsize,
+    none_left: Notify,
+}
+
+impl Activity {
+    fn begin(self: &Arc<Self>) -> Running {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    /// Resolves when nothing was asked for a while. Costs nothing while requests come, and sleeps while a stream is open.
+    async fn idle(&self) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(IDLE_TIMEOUT).await;
+            if self.running.load(Ordering::Relaxed) == 0 {
+                if self.begun.load(Ordering::Relaxed) == begun {
+                    return;
+                }
+                continue;
+            }
+            while self.running.load(Ordering::Relaxed) > 0 {
+                self.none_left.notified().await;
+            }
+        }
+    }
+}
+
+/// A request from its head to the end of its answer.
+#[derive(Debug)]
+struct Running(Arc<Activity>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.none_left.notify_one();
         }
     }
 }
@@ -152,6 +219,22 @@ mod tests {
         static START: std::sync::OnceLock<(tokio::time::Instant, Timestamp)> = std::sync::OnceLock::new();
         let (start, at) = START.get_or_init(|| (tokio::time::Instant::now(), Timestamp::now()));
         *at + i64::try_from(start.elapsed().as_secs()).unwrap().seconds()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_was_asked_for_a_while() {
+        let activity = Arc::new(Activity::default());
+        let start = tokio::time::Instant::now();
+        activity.idle().await;
+        assert_eq!(start.elapsed().as_secs(), IDLE_TIMEOUT.as_secs(), "nothing was ever asked");
+        let stream = activity.begin();
+        let mut idle = std::pin::pin!(activity.idle());
+        assert!(tokio::time::timeout(IDLE_TIMEOUT * 100, idle.as_mut()).await.is_err(), "a stream is open");
+        drop(stream);
+        drop(activity.begin());
+        let start = tokio::time::Instant::now();
+        idle.await;
+        assert_eq!(start.elapsed().as_secs(), IDLE_TIMEOUT.as_secs(), "from the last request on");
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,6 +69,22 @@ impl FieldSelector {
         Ok(Self { terms })
     }
 
+    /// As [`Self::required`] of a selector that is not looked at any further; `None` also when it cannot be understood.
+    pub fn required_in(text: &str, field: &str) -> Option<String> {
+        if text.len() > SELECTOR_BYTES_MAX {
+            return None;
+        }
+        let mut found = None;
+        for part in split_unescaped(text).into_iter().filter(|part| !part.is_empty()) {
+            let (of, value, equal) = split_term(part)?;
+            let value = unescape(value).ok()?;
+            if equal && of == field && found.is_none() {
+                found = Some(value);
+            }
+        }
+        found
+    }
+
     /// Whether every object matches.
     pub fn is_everything(&self) -> bool {
         self.terms.is_empty()

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use konzert_api::{ApiError, GroupResource};
-use konzert_store::Revision;
+use konzert_store::{Revision, Store};
 use serde_json::Value;
 
 pub(crate) use self::definition::CLEANUP_FINALIZER;
@@ -34,25 +34,21 @@ pub(crate) struct Write<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Something taken for an object that is not written yet; given back unless kept.
+/// Something taken for an object that is not written yet. When the write is over, well or not, who gave it looks at what is
+/// stored and takes back the rest.
 #[derive(Default)]
 pub(crate) struct Reservation(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Reservation {
-    pub(crate) fn new(give_back: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self(Some(Box::new(give_back)))
-    }
-
-    /// The object is written; what was taken stays taken.
-    pub(crate) fn keep(mut self) {
-        self.0 = None;
+    pub(crate) fn new(settle: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(settle)))
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(give_back) = self.0.take() {
-            give_back();
+        if let Some(settle) = self.0.take() {
+            settle();
         }
     }
 }
@@ -96,10 +92,8 @@ struct KindHooks {
     /// Before validation: what follows from other changes of the same update (old, new).
     settle_update: fn(&Value, &mut Value),
     before_update: BeforeUpdate,
-    /// After an update was written: what the object does not hold any more is given back.
-    updated: fn(&Hooks, &Place, &Value),
     /// After the object is gone.
-    removed: fn(&Hooks, &Place, &Value),
+    removed: fn(&Hooks, &Store, &Place, &Value),
     /// The writer waits until the server acts on the object.
     awaits_serving: bool,
     deletion: DeletionRules,
@@ -112,8 +106,7 @@ const DEFAULT: KindHooks = KindHooks {
     before_create: |_, _, _| Ok(Reservation(None)),
     settle_update: |_, _| {},
     before_update: |_, _, _, _, _| Ok(Reservation(None)),
-    updated: |_, _, _| {},
-    removed: |_, _, _| {},
+    removed: |_, _, _, _| {},
     awaits_serving: false,
     deletion: DEFAULT_DELETION,
 };
@@ -133,7 +126,6 @@ static TABLE: &[KindHooks] = &[
         before_create: service::before_create,
         settle_update: service::settle_type,
         before_update: service::before_update,
-        updated: service::updated,
         removed: service::removed,
         deletion: DeletionRules { answers_object: true, ..DEFAULT_DELETION },
         ..DEFAULT
@@ -235,12 +227,8 @@ impl Hooks {
         (Self::row(write.place).before_update)(self, write, old, new, mode)
     }
 
-    pub(crate) fn updated(&self, place: &Place, object: &Value) {
-        (Self::row(place).updated)(self, place, object);
-    }
-
-    pub(crate) fn removed(&self, place: &Place, object: &Value) {
-        (Self::row(place).removed)(self, place, object);
+    pub(crate) fn removed(&self, store: &Store, place: &Place, object: &Value) {
+        (Self::row(place).removed)(self, store, place, object);
     }
 
     /// After a create or update at `revision`.

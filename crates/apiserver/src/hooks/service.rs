@@ -1,14 +1,17 @@
 //! Services: cluster addresses from the service CIDR and node ports.
 //!
 //! The ledger is rebuilt from the stored services at open and lives in memory; it is right because every service passes
-//! through these hooks. Invariant: an address or port belongs to at most one service.
+//! through these hooks. Invariants: an address or port belongs to at most one service; it is free only when neither the
+//! stored service has it nor a write that is under way wants it. After each write, whatever became of it, the ledger looks at
+//! what is stored: several writes of one service may overlap, and the one that lost must not give away what the other holds.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use konzert_api::{ApiError, FieldError, meta};
+use konzert_store::Store;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -29,10 +32,48 @@ pub(crate) struct ServiceLedger {
 
 #[derive(Default)]
 struct Held {
-    addresses: HashMap<Ipv4Addr, String>,
-    ports: HashMap<u16, String>,
+    addresses: HashMap<Ipv4Addr, Hold>,
+    ports: HashMap<u16, Hold>,
     next_address: u32,
     next_port: u16,
+}
+
+/// Who has an address or port.
+#[derive(Debug)]
+struct Hold {
+    owner: String,
+    /// The stored service has it.
+    stored: bool,
+    /// Writes under way that want it.
+    writes: usize,
+}
+
+/// Takes it for a write; false when somebody else has it.
+fn take<K: Eq + Hash>(held: &mut HashMap<K, Hold>, key: K, owner: &str) -> bool {
+    let hold = held.entry(key).or_insert_with(|| Hold { owner: owner.to_owned(), stored: false, writes: 0 });
+    if hold.owner != owner {
+        return false;
+    }
+    hold.writes += 1;
+    true
+}
+
+/// Ends a write that took `taken`; `stored` is what the owner has now.
+fn settle<K: Copy + Eq + Hash>(held: &mut HashMap<K, Hold>, owner: &str, taken: &[K], stored: &[K]) {
+    for key in taken {
+        if let Some(hold) = held.get_mut(key) {
+            hold.writes = hold.writes.saturating_sub(1);
+        }
+    }
+    for key in stored {
+        held.entry(*key).or_insert_with(|| Hold { owner: owner.to_owned(), stored: true, writes: 0 });
+    }
+    held.retain(|key, hold| {
+        if hold.owner == owner {
+            hold.stored = stored.contains(key);
+        }
+        hold.stored || hold.writes > 0
+    });
 }
 
 /// What one write took.
@@ -64,32 +105,16 @@ impl ServiceLedger {
 
     /// Takes what a stored service holds; for the start.
     pub(crate) fn restore(&self, place: &Place, service: &Value) {
-        let owner = owner(place, meta::name(service));
-        let mut held = self.held.lock();
-        for address in addresses(service) {
-            held.addresses.insert(address, owner.clone());
-        }
-        for port in ports(service) {
-            held.ports.insert(port, owner.clone());
-        }
+        self.settle(&owner(place, meta::name(service)), &Taken::default(), || Some(service.clone()));
     }
 
-    fn give_back(&self, taken: &Taken) {
+    /// Leaves the owner what is in the stored service, and what other writes of it want. The service is read while nobody else
+    /// can change the ledger, so that the last one to look sees the last state.
+    fn settle(&self, owner: &str, taken: &Taken, stored: impl FnOnce() -> Option<Value>) {
         let mut held = self.held.lock();
-        for address in &taken.addresses {
-            held.addresses.remove(address);
-        }
-        for port in &taken.ports {
-            held.ports.remove(port);
-        }
-    }
-
-    /// Leaves the owner exactly what is in `service`.
-    fn settle(&self, owner: &str, service: Option<&Value>) {
-        let (addresses, ports) = service.map(|s| (addresses(s), ports(s))).unwrap_or_default();
-        let mut held = self.held.lock();
-        held.addresses.retain(|address, o| o != owner || addresses.contains(address));
-        held.ports.retain(|port, o| o != owner || ports.contains(port));
+        let (addresses, ports) = stored().map(|s| (addresses(&s), ports(&s))).unwrap_or_default();
+        settle(&mut held.addresses, owner, &taken.addresses, &addresses);
+        settle(&mut held.ports, owner, &taken.ports, &ports);
     }
 
     fn fill(&self, owner: &str, service: &mut Value, taken: &mut Taken) -> Result<(), FieldError> {
@@ -146,14 +171,10 @@ impl ServiceLedger {
             );
             return Err(refuse(&range));
         }
-        match held.addresses.get(&address) {
-            Some(other) if other != owner => return Err(refuse("provided IP is already allocated")),
-            Some(_) => {}
-            None => {
-                held.addresses.insert(address, owner.to_owned());
-                taken.addresses.push(address);
-            }
+        if !take(&mut held.addresses, address, owner) {
+            return Err(refuse("provided IP is already allocated"));
         }
+        taken.addresses.push(address);
         Ok(address)
     }
 
@@ -162,8 +183,7 @@ impl ServiceLedger {
             let candidate = Ipv4Addr::from(held.next_address);
             held.next_address =
                 if held.next_address >= self.last { self.first } else { held.next_address + 1 };
-            if let Entry::Vacant(free) = held.addresses.entry(candidate) {
-                free.insert(owner.to_owned());
+            if !held.addresses.contains_key(&candidate) && take(&mut held.addresses, candidate, owner) {
                 taken.addresses.push(candidate);
                 return Ok(candidate);
             }
@@ -189,30 +209,24 @@ fn fill_ports(
         }
         let number = if asked == 0 {
             held.free_port()
-                .ok_or_else(|| FieldError::invalid(field, 0, "the range of node ports is full"))?
+                .ok_or_else(|| FieldError::invalid(field.clone(), 0, "the range of node ports is full"))?
         } else {
-            requested_port(held, owner, asked, field)?
+            requested_port(asked, field.clone())?
         };
-        if held.ports.insert(number, owner.to_owned()).is_none() {
-            taken.ports.push(number);
+        if !take(&mut held.ports, number, owner) {
+            return Err(FieldError::invalid(field, asked, "provided port is already allocated"));
         }
+        taken.ports.push(number);
         port["nodePort"] = json!(number);
     }
     Ok(())
 }
 
-fn requested_port(held: &Held, owner: &str, asked: i64, field: String) -> Result<u16, FieldError> {
-    let number = u16::try_from(asked).ok().filter(|n| NODE_PORTS.contains(n));
-    let Some(number) = number else {
+fn requested_port(asked: i64, field: String) -> Result<u16, FieldError> {
+    u16::try_from(asked).ok().filter(|n| NODE_PORTS.contains(n)).ok_or_else(|| {
         let why = "provided port is not in the valid range. The range of valid ports is 30000-32767";
-        return Err(FieldError::invalid(field, asked, why));
-    };
-    match held.ports.get(&number) {
-        Some(other) if other != owner => {
-            Err(FieldError::invalid(field, asked, "provided port is already allocated"))
-        }
-        _ => Ok(number),
-    }
+        FieldError::invalid(field, asked, why)
+    })
 }
 
 impl Held {
@@ -269,19 +283,23 @@ pub(super) fn before_update(
     reserve(hooks, write, new)
 }
 
-pub(super) fn updated(hooks: &Hooks, place: &Place, service: &Value) {
-    hooks.services.settle(&owner(place, meta::name(service)), Some(service));
+pub(super) fn removed(hooks: &Hooks, store: &Store, place: &Place, service: &Value) {
+    let name = meta::name(service);
+    hooks.services.settle(&owner(place, name), &Taken::default(), || stored(store, place, name));
 }
 
-pub(super) fn removed(hooks: &Hooks, place: &Place, service: &Value) {
-    hooks.services.settle(&owner(place, meta::name(service)), None);
+fn stored(store: &Store, place: &Place, name: &str) -> Option<Value> {
+    place.read(&store.get(&place.key(name))?.value).ok()
 }
 
 fn reserve(hooks: &Hooks, write: &Write<'_>, service: &mut Value) -> Result<Reservation, ApiError> {
     let mut taken = Taken::default();
-    let filled = hooks.services.fill(&owner(write.place, write.name), service, &mut taken);
-    let ledger = Arc::clone(&hooks.services);
-    let reservation = Reservation::new(move || ledger.give_back(&taken));
+    let owner = owner(write.place, write.name);
+    let filled = hooks.services.fill(&owner, service, &mut taken);
+    let (ledger, store) = (Arc::clone(&hooks.services), write.registry.store.clone());
+    let (place, name) = (write.place.clone(), write.name.to_owned());
+    let reservation =
+        Reservation::new(move || ledger.settle(&owner, &taken, || stored(&store, &place, &name)));
     match filled {
         Ok(()) => Ok(reservation),
         Err(error) => Err(ApiError::invalid(&write.place.kind.group_kind(), write.name, vec![error])),
@@ -325,6 +343,18 @@ mod tests {
         ServiceLedger::new((Ipv4Addr::new(10, 96, 0, 0), 24)).unwrap()
     }
 
+    /// The first write ends, and nothing is under way any more.
+    fn settle(ledger: &ServiceLedger, owner: &str, stored: Option<&Value>) {
+        let wanted = |hold: &&Hold| hold.owner == owner;
+        let mut taken = Taken::default();
+        {
+            let held = ledger.held.lock();
+            taken.addresses.extend(held.addresses.iter().filter(|(_, h)| wanted(h)).map(|(a, _)| *a));
+            taken.ports.extend(held.ports.iter().filter(|(_, h)| wanted(h)).map(|(p, _)| *p));
+        }
+        ledger.settle(owner, &taken, || stored.cloned());
+    }
+
     fn fill(ledger: &ServiceLedger, owner: &str, mut service: Value) -> Result<Value, FieldError> {
         ledger.fill(owner, &mut service, &mut Taken::default()).map(|()| service)
     }
@@ -338,7 +368,7 @@ mod tests {
         let clash =
             fill(&ledger, "a/z", json!({"spec": {"clusterIP": first["spec"]["clusterIP"]}})).unwrap_err();
         assert!(clash.detail.contains("already allocated"), "{clash}");
-        ledger.settle("a/x", None);
+        settle(&ledger, "a/x", None);
         assert!(fill(&ledger, "a/z", json!({"spec": {"clusterIP": first["spec"]["clusterIP"]}})).is_ok());
     }
 
@@ -365,8 +395,42 @@ mod tests {
         let mut back = json!({"spec": {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 30000}]}});
         settle_type(&first, &mut back);
         ledger.fill("a/x", &mut back, &mut Taken::default()).unwrap();
-        ledger.settle("a/x", Some(&back));
+        settle(&ledger, "a/x", Some(&back));
         assert!(ports(&back).is_empty());
         assert!(fill(&ledger, "a/y", service(30000)).is_ok());
+    }
+
+    #[test]
+    fn the_loser_of_a_race_does_not_give_away_what_the_winner_holds() {
+        let ledger = ledger();
+        let service = || {
+            json!({
+                "spec": {
+                    "type": "NodePort", "clusterIP": "10.96.0.9", "ports": [{"port": 80, "nodePort": 30001}],
+                },
+            })
+        };
+        let (mut first, mut second) = (Taken::default(), Taken::default());
+        ledger.fill("a/x", &mut service(), &mut first).unwrap();
+        ledger.fill("a/x", &mut service(), &mut second).unwrap();
+        // The second is written, then the first is refused.
+        ledger.settle("a/x", &second, || Some(service()));
+        ledger.settle("a/x", &first, || Some(service()));
+        assert!(fill(&ledger, "a/y", service()).is_err());
+        ledger.settle("a/x", &Taken::default(), || None);
+        assert!(fill(&ledger, "a/y", service()).is_ok());
+    }
+
+    #[test]
+    fn what_a_write_wants_stays_taken_while_the_service_is_without_it() {
+        let ledger = ledger();
+        let service = || json!({"spec": {"clusterIP": "10.96.0.9"}});
+        let mut taken = Taken::default();
+        ledger.fill("a/x", &mut service(), &mut taken).unwrap();
+        // Another write of the same service ends in between.
+        ledger.settle("a/x", &Taken::default(), || None);
+        assert!(fill(&ledger, "a/y", service()).is_err());
+        ledger.settle("a/x", &taken, || None);
+        assert!(fill(&ledger, "a/y", service()).is_ok());
     }
 }

@@ -124,7 +124,7 @@ impl Registry {
         let Some(entry) = self.put(place, &name, &object, Expect::Absent).await? else {
             return Err(taken());
         };
-        reservation.keep();
+        drop(reservation);
         self.hooks.written(self, place, entry.modified).await;
         place.present(&entry.value)
     }

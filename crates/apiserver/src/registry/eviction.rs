@@ -10,6 +10,7 @@ use konzert_api::{ApiError, GroupResource, meta};
 use konzert_store::Page;
 use serde_json::{Value, json};
 
+use super::create::settle_namespace;
 use super::subresource::success;
 use super::{DeleteOptions, Mode, Place, Registry, now};
 use crate::decode::{RawBody, expect_kind};
@@ -42,8 +43,8 @@ impl Registry {
     ) -> Result<Bytes, ApiError> {
         let mut eviction = body.object("Eviction")?.value;
         expect_kind(&mut eviction, "policy/v1", "Eviction")?;
-        let named = meta::name(&eviction);
-        if !named.is_empty() && named != name {
+        settle_namespace(place, &mut eviction)?;
+        if meta::name(&eviction) != name {
             return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
         }
         let none = json!({});

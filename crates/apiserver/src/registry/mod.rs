@@ -158,7 +158,7 @@ impl Registry {
     async fn remove(&self, place: &Place, name: &str, at: Revision) -> Result<Option<Entry>, ApiError> {
         let gone = self.swap(place, name, Expect::At(at), Change::Delete).await?;
         if let Some(entry) = &gone {
-            self.hooks.removed(place, &place.read(&entry.value)?);
+            self.hooks.removed(&self.store, place, &place.read(&entry.value)?);
         }
         Ok(gone)
     }

@@ -65,8 +65,8 @@ impl PatchBody {
     }
 
     /// The refusal of an object that the patch made, as Kubernetes words it: the patch is what is invalid.
-    fn refused(&self, kind: &Kind, patched: &Value, error: ApiError) -> ApiError {
-        let heading = format!(" cannot be handled as a {}: ", kind.kind());
+    pub(super) fn refused(&self, kind: &str, patched: &Value, error: ApiError) -> ApiError {
+        let heading = format!(" cannot be handled as a {kind}: ");
         let why = match error.message.split_once(&heading) {
             Some((_, why)) if error.code == 400 => why,
             _ => return error,
@@ -142,7 +142,7 @@ impl Registry {
             let wished = patch.apply(&place.kind, current)?;
             let mut patched = wished.clone();
             let shaped = shape(&place.kind, &mut patched, problems.clone(), options.field_validation);
-            warnings = shaped.map_err(|error| patch.refused(&place.kind, &wished, error))?;
+            warnings = shaped.map_err(|error| patch.refused(place.kind.kind(), &wished, error))?;
             let uid = meta::uid(&patched);
             if !uid.is_empty() && uid != meta::uid(current) {
                 let error = FieldError::immutable("metadata.uid", &Value::from(uid));

@@ -1,16 +1,21 @@
 //! Subresources that are not the object itself: `scale`, `binding`. Eviction has a file of its own.
 
 use bytes::Bytes;
-use konzert_api::{ApiError, FieldError, GroupKind, meta};
+use konzert_api::validation::names;
+use konzert_api::{ApiError, FieldError, GroupKind, GroupResource, Gvk, meta};
 use serde_json::{Value, json};
 
+use super::create::settle_namespace;
 use super::owners::{Author, Owners};
 use super::update::Change;
 use super::{Mode, PatchBody, Place, Registry, Written, now};
-use crate::decode::{Document, RawBody, expect_kind};
+use crate::decode::{RawBody, shape_part};
 use crate::encode::decode;
-use crate::options::{FieldValidation, WriteOptions};
+use crate::options::WriteOptions;
 use crate::present::to_bytes;
+
+const SCALE: Gvk = Gvk::fixed("autoscaling", "v1", "Scale");
+const BINDING: Gvk = Gvk::fixed("", "v1", "Binding");
 
 impl Registry {
     /// GET `scale`.
@@ -33,15 +38,8 @@ impl Registry {
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         let document = body.object("Scale")?;
-        let warnings = strictness(&document, options.field_validation)?;
         let mut scale = document.value;
-        expect_kind(&mut scale, "autoscaling/v1", "Scale")?;
-        let given = meta::name(&scale);
-        if !given.is_empty() && given != name {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
-        }
+        let warnings = shape_part(&SCALE, &mut scale, document.problems, options.field_validation)?;
         let bytes = self.rescale(place, name, &options, |_| Ok(scale.clone())).await?;
         Ok(Written { bytes, warnings })
     }
@@ -59,9 +57,14 @@ impl Registry {
             PatchBody::Strategic(merge) => PatchBody::Merge(merge),
             other => other,
         };
-        let document = Document { value: Value::Null, problems };
-        let warnings = strictness(&document, options.field_validation)?;
-        let make = |scale: &Value| patch.apply(&place.kind, scale);
+        let mut warnings = Vec::new();
+        let make = |scale: &Value| {
+            let wished = patch.apply(&place.kind, scale)?;
+            let mut patched = wished.clone();
+            let shaped = shape_part(&SCALE, &mut patched, problems.clone(), options.field_validation);
+            warnings = shaped.map_err(|error| patch.refused(&SCALE.kind, &wished, error))?;
+            Ok(patched)
+        };
         let bytes = self.rescale(place, name, &options, make).await?;
         Ok(Written { bytes, warnings })
     }
@@ -74,7 +77,9 @@ impl Registry {
         mut make: impl FnMut(&Value) -> Result<Value, ApiError> + Send,
     ) -> Result<Bytes, ApiError> {
         let wished = |current: &Value| {
-            let scale = make(&scale_of(place, current)?)?;
+            let mut scale = make(&scale_of(place, current)?)?;
+            settle_namespace(place, &mut scale)?;
+            check_name(name, &scale)?;
             replicas_set(place, name, current, &scale)
         };
         let author = Author::of_scale(&options.manager);
@@ -89,38 +94,66 @@ impl Registry {
         place: &Place,
         name: &str,
         body: &RawBody,
-        dry_run: bool,
-    ) -> Result<Bytes, ApiError> {
-        let mut binding = body.object("Binding")?.value;
-        expect_kind(&mut binding, "v1", "Binding")?;
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let document = body.object("Binding")?;
+        let mut binding = document.value;
+        let warnings = shape_part(&BINDING, &mut binding, document.problems, options.field_validation)?;
+        settle_namespace(place, &mut binding)?;
+        if meta::name(&binding) != name {
+            return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+        }
         let node = binding_target(name, &binding)?;
         let now = meta::format_time(now());
         let bind = |current: &Value| {
-            let why = if meta::is_being_deleted(current) {
-                Some(format!("pod {name} is being deleted, cannot be assigned to a host"))
-            } else {
-                let bound =
-                    current.pointer("/spec/nodeName").and_then(Value::as_str).filter(|n| !n.is_empty());
-                bound.map(|node| format!("pod {name} is already assigned to node {node:?}"))
-            };
-            if let Some(why) = why {
-                return Err(ApiError::conflict_because(&place.kind.group_resource(), name, &why));
-            }
+            may_bind(place, name, current, &binding)?;
             Ok(bound(current, &binding, &node, &now))
         };
-        self.modify(place, name, Mode::Internal, dry_run, bind).await?;
-        success(201)
+        self.modify(place, name, Mode::Internal, options.dry_run, bind).await?;
+        Ok(Written { bytes: success(201)?, warnings })
     }
 }
 
-fn strictness(document: &Document, validation: FieldValidation) -> Result<Vec<String>, ApiError> {
-    match validation {
-        FieldValidation::Strict if !document.problems.is_empty() => {
-            Err(ApiError::bad_request(format!("strict decoding error: {}", document.problems.join(", "))))
-        }
-        FieldValidation::Warn => Ok(document.problems.clone()),
-        FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
+fn check_name(name: &str, scale: &Value) -> Result<(), ApiError> {
+    let given = meta::name(scale);
+    if given.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
     }
+    if given != name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(())
+}
+
+/// 409 unless the pod is the one that the binding is about, and waits for a node.
+fn may_bind(place: &Place, name: &str, pod: &Value, binding: &Value) -> Result<(), ApiError> {
+    for (what, wanted, found) in [
+        ("UID", meta::uid(binding), meta::uid(pod)),
+        ("ResourceVersion", meta::resource_version(binding), meta::resource_version(pod)),
+    ] {
+        if !wanted.is_empty() && wanted != found {
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+            );
+            return Err(ApiError::conflict_because(&place.kind.group_resource(), name, &why));
+        }
+    }
+    let node = pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
+    let gates = pod.pointer("/spec/schedulingGates").and_then(Value::as_array).map_or(0, Vec::len);
+    let why = if meta::is_being_deleted(pod) {
+        format!("pod {name} is being deleted, cannot be assigned to a host")
+    } else if !node.is_empty() {
+        format!("pod {name} is already assigned to node {node:?}")
+    } else if gates > 0 {
+        format!("pod {name} has non-empty .spec.schedulingGates")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::conflict_because(&GroupResource::new("", "pods/binding"), name, &why))
 }
 
 /// The object with the replicas that a Scale wishes.
@@ -176,6 +209,9 @@ fn binding_target(name: &str, binding: &Value) -> Result<String, ApiError> {
     }
     if node.is_empty() {
         errors.push(FieldError::required("target.name", ""));
+    } else {
+        let whys = names::dns1123_subdomain(&node);
+        errors.extend(whys.into_iter().map(|why| FieldError::invalid("target.name", node.as_str(), why)));
     }
     if errors.is_empty() {
         Ok(node)
@@ -188,11 +224,13 @@ fn binding_target(name: &str, binding: &Value) -> Result<String, ApiError> {
 fn bound(current: &Value, binding: &Value, node: &str, now: &str) -> Value {
     let mut next = current.clone();
     next["spec"]["nodeName"] = json!(node);
-    if let (Some(extra), Some(metadata)) =
-        (binding.pointer("/metadata/annotations").and_then(Value::as_object), meta::metadata_mut(&mut next))
-        && let Some(all) = metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut()
-    {
-        all.extend(extra.clone());
+    for key in ["annotations", "labels"] {
+        let extra = binding.pointer(&format!("/metadata/{key}")).and_then(Value::as_object);
+        if let (Some(extra), Some(metadata)) = (extra, meta::metadata_mut(&mut next))
+            && let Some(all) = metadata.entry(key).or_insert_with(|| json!({})).as_object_mut()
+        {
+            all.extend(extra.clone());
+        }
     }
     let scheduled =
         json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": now, "lastProbeTime": null });

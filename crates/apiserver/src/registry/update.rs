@@ -159,8 +159,7 @@ impl Step<'_> {
         let Some(written) = self.registry.put(self.place, self.name, &next, expect).await? else {
             return Ok(None);
         };
-        reservation.keep();
-        hooks.updated(self.place, &next);
+        drop(reservation);
         hooks.written(self.registry, self.place, written.modified).await;
         self.place.present(&written.value).map(Some)
     }

@@ -23,6 +23,8 @@ use crate::present::{Presenter, to_bytes};
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// Watches end after this time when the client names none, so that clients come back to another server now and then.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(40);
+/// Nobody gets more, whatever they ask for: the clock does not reach any further.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 /// Events that are ready are sent together up to this size.
 const FRAME_BYTES: usize = 64 * 1024;
 
@@ -105,7 +107,7 @@ impl Registry {
             initial: initial.into_iter(),
             after_initial,
             bookmarks: options.bookmarks.then(bookmark_timer),
-            deadline: Instant::now() + options.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            deadline: Instant::now() + options.timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT),
             shutdown,
             told: from,
         };
@@ -121,7 +123,8 @@ impl Registry {
         let list = self.store.list(prefix, Page::default()).map_err(revision_gone)?;
         let mut matching = Vec::with_capacity(list.entries.len());
         for entry in list.entries {
-            if filter.matches_stored(place, &entry.value)? {
+            // An object that cannot be read matches no selector, as in a list.
+            if filter.matches_stored(place, &entry.value).unwrap_or(false) {
                 matching.push(entry.value);
             }
         }

@@ -1,17 +1,16 @@
 //! Tokens of service accounts: issued on request (`serviceaccounts/NAME/token`), and looked through (`TokenReview`).
 
-use konzert_api::{ApiError, FieldError, GroupKind, GroupResource, Gvk, meta, schema};
+use konzert_api::{ApiError, FieldError, GroupKind, GroupResource, Gvk, meta};
 use serde_json::{Value, json};
 
 use super::{Question, texts};
 use crate::auth::token::{Bound, Private, Wanted, live};
-use crate::decode::{RawBody, expect_kind};
+use crate::decode::{RawBody, shape_part};
 use crate::dispatch::App;
-use crate::options::{FieldValidation, WriteOptions};
-use crate::registry::{Place, now};
+use crate::options::WriteOptions;
+use crate::registry::{Place, now, settle_namespace};
 
 const GROUP: &str = "authentication.k8s.io";
-const API_VERSION: &str = "authentication.k8s.io/v1";
 const DEFAULT_S: i64 = 3600;
 const SHORTEST_S: i64 = 600;
 /// Longer requests are cut to this, with a warning.
@@ -50,10 +49,15 @@ pub(crate) fn token_request(
 ) -> Result<(Value, Vec<String>), ApiError> {
     let document = body.object("TokenRequest")?;
     let mut request = document.value;
-    let mut warnings = shape(&mut request, document.problems, options.field_validation)?;
+    let gvk = Gvk::fixed(GROUP, "v1", "TokenRequest");
+    let mut warnings = shape_part(&gvk, &mut request, document.problems, options.field_validation)?;
+    if !request["spec"].is_object() {
+        request["spec"] = json!({});
+    }
     let stored = place.read(&app.registry.entry(place, account)?.value)?;
     let namespace = place.namespace.as_deref().unwrap_or_default();
-    check_header(&request, account, namespace)?;
+    settle_namespace(place, &mut request)?;
+    check_name(&request, account)?;
     let asked = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(DEFAULT_S);
     let seconds = check_seconds(asked)?.min(LONGEST_S);
     if seconds < asked {
@@ -83,39 +87,14 @@ pub(crate) fn token_request(
     Ok((request, warnings))
 }
 
-/// As [`crate::decode::shape`] for a kind that is no resource of its own.
-fn shape(
-    request: &mut Value,
-    mut problems: Vec<String>,
-    validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
-    let gvk = Gvk::fixed(GROUP, "v1", "TokenRequest");
-    expect_kind(request, API_VERSION, "TokenRequest")?;
-    let unknown = schema::unknown_fields(&gvk, request);
-    schema::prune_unknown(&gvk, request);
-    if validation == FieldValidation::Strict && !(problems.is_empty() && unknown.is_empty()) {
-        return Err(schema::strict_decoding_error(&gvk, &unknown, &problems));
+fn check_name(request: &Value, account: &str) -> Result<(), ApiError> {
+    let given = meta::name(request);
+    if given.is_empty() || given == account {
+        return Ok(());
     }
-    meta::strip_nulls(request);
-    schema::check_types(&gvk, request)?;
-    if !request["spec"].is_object() {
-        request["spec"] = json!({});
-    }
-    problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
-    Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
-}
-
-fn check_header(request: &Value, account: &str, namespace: &str) -> Result<(), ApiError> {
-    for (what, given, wanted) in
-        [("name", meta::name(request), account), ("namespace", meta::namespace(request), namespace)]
-    {
-        if !given.is_empty() && given != wanted {
-            return Err(ApiError::bad_request(format!(
-                "the {what} of the provided object does not match the {what} sent on the request ({given} != {wanted})"
-            )));
-        }
-    }
-    Ok(())
+    let error =
+        FieldError::invalid("metadata.name", given, "must match the service account name if specified");
+    Err(ApiError::invalid(&GroupKind::new(GROUP, "TokenRequest"), account, vec![error]))
 }
 
 fn check_seconds(seconds: i64) -> Result<i64, ApiError> {
@@ -135,18 +114,26 @@ fn bound(app: &App, request: &Value, account: &str, namespace: &str) -> Result<P
     let Some(reference) = request.pointer("/spec/boundObjectRef") else { return Ok(Private::default()) };
     let text = |key: &str| reference.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, name) = (text("kind"), text("name"));
-    let (resource, within) = match (text("apiVersion"), kind) {
-        ("v1", "Pod") => ("pods", Some(namespace)),
-        ("v1", "Secret") => ("secrets", Some(namespace)),
-        ("v1", "Node") => ("nodes", None),
-        (version, kind) => {
-            let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+    let (resource, within) = match (group, kind) {
+        ("", "Pod") => ("pods", Some(namespace)),
+        ("", "Secret") => ("secrets", Some(namespace)),
+        ("", "Node") => ("nodes", None),
+        (group, kind) => {
             let what = format!("cannot bind token to object of type {group}/{version}, Kind={kind}");
             return Err(ApiError::bad_request(what));
         }
     };
     let object = live(&app.registry, resource, within, name)
         .ok_or_else(|| ApiError::not_found(&GroupResource::new("", resource), name))?;
+    let spec = |key: &str| object["spec"].get(key).and_then(Value::as_str).unwrap_or_default();
+    // A pod that names none runs as the default account.
+    let runs_as = Some(spec("serviceAccountName")).filter(|n| !n.is_empty()).unwrap_or("default");
+    if resource == "pods" && runs_as != account {
+        return Err(ApiError::bad_request(format!(
+            "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
+        )));
+    }
     let uid = meta::uid(&object);
     if !text("uid").is_empty() && text("uid") != uid {
         let why = format!(
@@ -158,17 +145,7 @@ fn bound(app: &App, request: &Value, account: &str, namespace: &str) -> Result<P
     }
     let this = Some(Bound { name: name.to_owned(), uid: uid.to_owned() });
     Ok(match resource {
-        "pods" => {
-            let spec = |key: &str| object["spec"].get(key).and_then(Value::as_str).unwrap_or_default();
-            // A pod that names none runs as the default account.
-            let runs_as = Some(spec("serviceAccountName")).filter(|n| !n.is_empty()).unwrap_or("default");
-            if runs_as != account {
-                return Err(ApiError::bad_request(format!(
-                    "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
-                )));
-            }
-            Private { pod: this, node: node(app, spec("nodeName")), ..Private::default() }
-        }
+        "pods" => Private { pod: this, node: node(app, spec("nodeName")), ..Private::default() },
         "secrets" => Private { secret: this, ..Private::default() },
         _ => Private { node: this, ..Private::default() },
     })

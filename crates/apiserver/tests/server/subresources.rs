@@ -76,7 +76,9 @@ async fn binding() {
     assert!(conditions.iter().any(|c| c["type"] == "PodScheduled" && c["status"] == "True"));
     let again = server.post(&path, &binding("n2")).await.expect(409);
     assert!(again["message"].as_str().unwrap().contains("already assigned to node \"n1\""), "{again}");
-    server.post(&format!("{PODS}/none/binding"), &binding("n")).await.expect(404);
+    let mut unknown = binding("n");
+    unknown["metadata"]["name"] = json!("none");
+    server.post(&format!("{PODS}/none/binding"), &unknown).await.expect(404);
 }
 
 #[tokio::test]
@@ -113,7 +115,7 @@ async fn log() {
     server.get(&path).await.expect(404);
     server.post(PODS, &pod("p")).await.expect(201);
     server.get(&path).await.expect(400);
-    let node = json!({ "target": { "name": "n" } });
+    let node = json!({ "metadata": { "name": "p" }, "target": { "name": "n" } });
     server.post(&format!("{PODS}/p/binding"), &node).await.expect(201);
     server.get(&path).await.expect(503);
     server.api.set_pod_streams(Arc::new(Echo));

@@ -6,15 +6,35 @@ use std::fmt;
 use super::rule::{Rule, url_matches};
 
 const ALL: &str = "*";
+/// Combinations of verbs, groups, resources and names that are looked at one by one. Lists of a few kilobytes make billions,
+/// and no role that people write comes near.
+const MAX_ATOMS: usize = 50_000;
 
 /// What `wanted` would grant beyond `held`: one line per resource, in order, as Kubernetes prints it. Empty: nothing.
 pub(crate) fn missing_rights(held: &[Rule], wanted: &[Rule]) -> Vec<String> {
-    let missing: Vec<Rule> =
-        wanted.iter().flat_map(atoms).filter(|atom| !held.iter().any(|rule| covers(rule, atom))).collect();
+    let split: Vec<&Rule> =
+        wanted.iter().filter(|rule| !held.iter().any(|held| covers(held, rule))).collect();
+    if split.iter().fold(0, |sum: usize, rule| sum.saturating_add(size(rule))) > MAX_ATOMS {
+        return vec![format!(
+            "{{the rules have more than {MAX_ATOMS} combinations, too many to be compared}}"
+        )];
+    }
+    let missing: Vec<Rule> = split
+        .into_iter()
+        .flat_map(atoms)
+        .filter(|atom| !held.iter().any(|rule| covers(rule, atom)))
+        .collect();
     let mut lines: Vec<String> = compact(missing).iter().map(|rule| Compact(rule).to_string()).collect();
     lines.sort();
     lines.dedup();
     lines
+}
+
+/// How many [`atoms`] a rule has.
+fn size(rule: &Rule) -> usize {
+    let resources = [rule.resources.len(), rule.resource_names.len().max(1)];
+    let resources = resources.into_iter().fold(rule.api_groups.len(), usize::saturating_mul);
+    resources.saturating_add(rule.non_resource_urls.len()).saturating_mul(rule.verbs.len())
 }
 
 /// A rule as rules with one verb and one resource or path each.

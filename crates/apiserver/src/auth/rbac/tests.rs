@@ -180,6 +180,16 @@ fn what_is_taken_out_allows_nothing() {
 }
 
 #[test]
+fn a_rule_with_billions_of_rights_is_refused_without_counting_them() {
+    let many: Vec<String> = (0..3000).map(|n| n.to_string()).collect();
+    let bomb = rule(&json!({ "verbs": many, "apiGroups": many, "resources": many, "resourceNames": many }));
+    let held = rule(&json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] }));
+    assert_eq!(missing_rights(&[held], std::slice::from_ref(&bomb)).len(), 1);
+    let all = rule(&json!({ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }));
+    assert!(missing_rights(&[all], &[bomb]).is_empty());
+}
+
+#[test]
 fn missing_rights_in_the_words_of_kubernetes() {
     let held = [
         rule(&json!({ "verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "*/scale"] })),

@@ -86,7 +86,7 @@ async fn nobody_grants_more_than_they_hold() {
         "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { "a": "b" } }] },
     });
     let refused = message(post(&alice, CLUSTER_ROLES, &aggregating).await, 403);
-    assert!(refused.contains("must have cluster-admin privileges to use an aggregationRule: "), "{refused}");
+    assert!(refused.contains("must have cluster-admin privileges to use the aggregationRule"), "{refused}");
     let binding = |role: &str| {
         json!({
             "metadata": { "name": format!("to-{role}") }, "roleRef": { "kind": "ClusterRole", "name": role },

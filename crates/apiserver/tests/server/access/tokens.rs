@@ -77,11 +77,12 @@ async fn what_is_no_good_token_is_refused() {
     }
     let mut account = pod("p");
     account["spec"]["serviceAccountName"] = json!("another");
-    let pod = listening.server.post(PODS, &account).await.expect(201);
+    listening.server.post(PODS, &account).await.expect(201);
     let reference = json!({ "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": "p" } });
     assert!(message(listening.issue(&reference).await, 400).contains("different serviceaccount name"));
+    let pod = listening.server.post(PODS, &crate::support::pod("q")).await.expect(201);
     let wrong =
-        json!({ "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "other" } });
+        json!({ "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": "q", "uid": "other" } });
     assert!(
         message(listening.issue(&wrong).await, 409).contains("does not match the UID in record"),
         "{pod}"
