@@ -91,16 +91,19 @@ pub fn find(database: &Database, catalogue: &Catalogue, options: &MatchOptions) 
 }
 
 /// Matches the packages of one image, which its holder may share with other images.
+///
+/// The same is found by [`find_package`] for each package that [`distribution_covers`] does not leave to the distribution, put in the
+/// order of [`Finding::order`].
 pub fn find_packages<P: Borrow<Package>>(
     database: &Database,
     packages: &[P],
     options: &MatchOptions,
 ) -> Matched {
     let mut matched = Matched::default();
-    let suppress = distribution_covers(database, packages);
+    let suppress = distribution_covers(database, packages.iter().map(Borrow::borrow));
     let mut consulted: HashMap<(&str, bool), Vec<String>> = HashMap::new();
     for package in packages.iter().map(Borrow::borrow) {
-        if suppress && package.class() == PackageClass::Language && package.owned_by.is_some() {
+        if suppress && is_left_to_distribution(package) {
             matched.owned_by_distribution += 1;
             continue;
         }
@@ -120,11 +123,29 @@ pub fn find_packages<P: Borrow<Package>>(
     matched
 }
 
-/// Whether the feed of the image's distribution speaks of everything that the distribution packages.
-fn distribution_covers<P: Borrow<Package>>(database: &Database, packages: &[P]) -> bool {
-    let mut all = packages.iter().map(Borrow::borrow);
-    let os = all.find(|p: &&Package| p.class() == PackageClass::Os && !p.ecosystem.is_empty());
+/// The findings of one package by itself, in no order: a function of database and package, whatever image has it.
+pub fn find_package(database: &Database, package: &Package, options: &MatchOptions) -> Vec<Finding> {
+    if package.third_party || (options.kernel == KernelPackages::Drop && is_kernel(package)) {
+        return Vec::new();
+    }
+    let ecosystems = ecosystems_of(&package.ecosystem, has_pro_fix(package));
+    match_package(database, package, &ecosystems, *options)
+}
+
+/// Whether the feed of an image's distribution speaks of everything that the distribution packages; if so, the packages that
+/// [`is_left_to_distribution`] names have no findings of their own.
+pub fn distribution_covers<'a>(
+    database: &Database,
+    packages: impl IntoIterator<Item = &'a Package>,
+) -> bool {
+    let mut all = packages.into_iter();
+    let os = all.find(|p| p.class() == PackageClass::Os && !p.ecosystem.is_empty());
     os.is_some_and(|p| ecosystem::is_comprehensive(&p.ecosystem) && database.covers(&p.ecosystem).is_some())
+}
+
+/// Whether a package is the distribution's own copy of a language package.
+pub fn is_left_to_distribution(package: &Package) -> bool {
+    package.class() == PackageClass::Language && package.owned_by.is_some()
 }
 
 fn is_kernel(package: &Package) -> bool {

@@ -8,7 +8,7 @@
 //! | `containers` | what runs, by a watch on pods |
 //! | `reports` | the loop that keeps reports, metrics and events current |
 //! | `exposures`, `events`, `metrics` | what people and dashboards are told |
-//! | `pool`, `recent` | memory: shared packages, bounded maps |
+//! | `pool`, `noted`, `recent` | memory: shared packages and their findings, bounded maps |
 
 mod containers;
 mod events;
@@ -17,6 +17,7 @@ mod images;
 pub(crate) mod judgement;
 mod layers;
 mod metrics;
+mod noted;
 mod pool;
 mod recent;
 mod reports;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use konzert_advisories::Database;
-use konzert_api::own::{FindingRef, ReportState};
+use konzert_api::own::ReportState;
 use konzert_images::{ContentStore, ImageDigest, ImageRecord};
 use kube::Client;
 use serde::Serialize;
@@ -37,6 +38,7 @@ use crate::inventory::{RunningContainer, inventory};
 use crate::{FleetError, Shutdown};
 use images::{Asked, ImageScanner, Verdict};
 pub use metrics::ScanMetrics;
+pub use noted::Findings;
 
 /// Scans images and fleets. Shared by everything in a process that asks what is wrong.
 pub struct Scanner {
@@ -67,7 +69,7 @@ pub struct ContainerReport {
     /// Why the state is not complete.
     pub reasons: Vec<String>,
     /// Findings, worst first.
-    pub findings: Vec<FindingRef>,
+    pub findings: Findings,
 }
 
 /// What was found in a fleet.
@@ -103,7 +105,7 @@ pub struct ImageScan {
     /// Why the state is not complete.
     pub reasons: Vec<String>,
     /// Findings, worst first.
-    pub findings: Vec<FindingRef>,
+    pub findings: Findings,
     /// Revision of the advisory database; empty when there is none.
     pub database: String,
 }
@@ -173,7 +175,7 @@ impl Scanner {
                 ContainerReport {
                     state: verdict.state,
                     reasons: verdict.reasons.clone(),
-                    findings: verdict.findings.to_vec(),
+                    findings: verdict.findings.clone(),
                     container,
                 }
             })
@@ -199,8 +201,8 @@ impl Scanner {
         let verdicts = self.verdicts(&concerned).await?;
         let report = |container: RunningContainer| {
             let verdict = verdicts.get(&container.digest)?;
-            let findings: Vec<FindingRef> =
-                verdict.findings.iter().filter(|f| wanted.contains(&f.advisory)).cloned().collect();
+            let found = verdict.findings.iter().filter(|f| wanted.contains(&f.advisory));
+            let findings: Findings = Arc::new(found.cloned().collect());
             (!findings.is_empty()).then(|| ContainerReport {
                 container,
                 state: verdict.state,
@@ -293,7 +295,7 @@ fn scan_of(record: &ImageRecord, verdict: &Verdict) -> ImageScan {
         packages: verdict.packages,
         state: verdict.state,
         reasons: verdict.reasons.clone(),
-        findings: verdict.findings.to_vec(),
+        findings: verdict.findings.clone(),
         database: verdict.database.clone(),
     }
 }

@@ -112,11 +112,11 @@ fn packages_of_a_base_are_kept_once() {
     let scanner = ImageScanner::new(world.store.clone());
     ask(&scanner, &world.digests, &database(&[]));
     let memory = scanner.memory.lock();
-    let base: BTreeSet<*const Package> = world
+    let base: BTreeSet<*const Shared> = world
         .digests
         .iter()
         .flat_map(|digest| &memory.images.peek(digest).unwrap().packages)
-        .filter(|package| package.name == "base")
+        .filter(|shared| shared.package.name == "base")
         .map(Arc::as_ptr)
         .collect();
     assert_eq!(base.len(), 1);
