@@ -147,8 +147,9 @@ async fn spec_of(scanner: &Scanner, request: &PatchRequest) -> Result<PatchCampa
     if let Some(severity) = request.severity {
         let report = scanner.scan_fleet().await?;
         let found = report.containers.iter().flat_map(|c| c.findings.iter());
-        let bad = found
-            .filter(|f| !f.fixed.is_empty() && Severity::parse(&f.severity).unwrap_or_default() >= severity);
+        let bad = found.filter(|f| {
+            !f.fixed.is_empty() && Severity::parse(&f.severity).unwrap_or_default().reaches(severity)
+        });
         advisories.extend(bad.map(|f| f.advisory.clone()));
     }
     advisories.sort();

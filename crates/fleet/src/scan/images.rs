@@ -88,6 +88,15 @@ pub(crate) struct Verdict {
     pub(crate) database: String,
 }
 
+/// How much is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Everything.
+    Findings,
+    /// Whether silence means safety, without looking for findings.
+    State,
+}
+
 /// What images are asked about.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
@@ -95,6 +104,7 @@ pub(crate) struct Asked<'a> {
     /// How far the advisories of an ecosystem can be trusted now.
     pub(crate) trust: &'a (dyn Fn(&str) -> Trust + Sync),
     pub(crate) now: Timestamp,
+    pub(crate) depth: Depth,
 }
 
 impl Verdict {
@@ -222,7 +232,10 @@ impl ImageScanner {
             packages: read.subject.packages(),
             state,
             reasons,
-            findings: self.findings(digest, &read, asked.database),
+            findings: match asked.depth {
+                Depth::Findings => self.findings(digest, &read, asked.database),
+                Depth::State => Findings::default(),
+            },
             database: asked.database.revision().to_owned(),
         }
     }

@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 use super::containers::Containers;
 use super::exposures::{Exposures, Running};
 use super::noted::Findings;
+use super::images::Depth;
 use super::metrics::ImageGauge;
 use super::{Scanner, Verdict, events, judgement, parsed};
 use crate::changes::Changes;
@@ -212,7 +213,7 @@ impl Reports {
         }
         let digests: BTreeSet<String> = in_use.keys().cloned().collect();
         let database = self.scanner.advisories.database()?;
-        let verdicts = self.scanner.verdicts_by(&database, &digests, now).await?;
+        let verdicts = self.scanner.verdicts_by(&database, &digests, now, Depth::Findings).await?;
         let earlier = std::mem::take(&mut self.earlier);
         self.assume_told(&earlier, &running, &verdicts);
         self.write_all(&in_use, &verdicts, now).await?;
