@@ -261,7 +261,7 @@ fn exit_codes() {
     place.ends(&["scan", "rootfs:nothing", "--fail-on", "critical"], 1);
     put(&place.cwd(), "root/etc/os-release", b"ID=debian\nVERSION_ID=\"9\"\n");
     let old = place.ends(&["scan", "rootfs:root", "--fail-on", "critical"], 1);
-    assert!(old.stdout.contains("end of life"), "{old}");
+    assert!(old.stdout.contains("no security fixes since"), "{old}");
 }
 
 #[test]
@@ -351,12 +351,12 @@ fn wrong_input_is_refused_and_leaves_nothing() {
         (&["registry:nginx:1.25"], &["registry:nginx:1.25", "not supported"]),
         (&["rootfs:"], &["rootfs:"]),
         (&["rootfs:/nowhere"], &["/nowhere"]),
-        (&["rootfs:letter"], &["letter", "not a directory", "archive:FILE"]),
-        (&["oci:/nowhere"], &["/nowhere", "No such file", "oci:DIR"]),
-        (&["archive:."], &["a directory, not a file", "oci:DIR"]),
+        (&["rootfs:letter"], &["letter", "not a directory"]),
+        (&["oci:/nowhere"], &["/nowhere", "No such file"]),
+        (&["archive:."], &["a directory, not a file"]),
         (&["archive:/dev/null"], &["/dev/null", "not a file"]),
-        (&["sbom:/nowhere.json"], &["/nowhere.json", "No such file", "sbom:FILE"]),
-        (&["sbom:."], &["a directory, not a file", "rootfs:DIR"]),
+        (&["sbom:/nowhere.json"], &["/nowhere.json", "No such file"]),
+        (&["sbom:."], &["a directory, not a file"]),
         (&["sbom:letter/x"], &["letter/x", "Not a directory"]),
         (&["oci:docker.tar"], &["docker.tar", "not a directory"]),
         (&["archive:letter"], &["letter"]),

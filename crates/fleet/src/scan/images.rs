@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use konzert_advisories::{
-    Database, Delta, MatchOptions, Trust, distribution_covers, find_package, is_left_to_distribution,
+    Database, Delta, MatchOptions, OwnPackages, Trust, find_package,
 };
 use konzert_api::own::ReportState;
 use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord};
@@ -241,9 +241,8 @@ impl ImageScanner {
     }
 
     fn findings(&self, digest: &ImageDigest, read: &Read, database: &Arc<Database>) -> Findings {
-        let own = read.packages.iter().map(|shared| &shared.package);
-        let suppress = distribution_covers(database, own);
-        let is_matched = |shared: &&Arc<Shared>| !(suppress && is_left_to_distribution(&shared.package));
+        let own = OwnPackages::of(database, read.packages.iter().map(|shared| &shared.package));
+        let is_matched = |shared: &&Arc<Shared>| !own.answer_for(&shared.package);
         let mut known = Vec::new();
         let mut unknown = Vec::new();
         {

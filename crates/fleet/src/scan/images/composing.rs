@@ -52,7 +52,7 @@ fn package() -> impl Strategy<Value = Package> {
         (PackageKind::Pypi, Format::Python, "PyPI"),
         (PackageKind::Rpm, Format::Rpm, "AlmaLinux:9"),
     ]);
-    let owner = prop::option::weighted(0.3, Just("owner".to_owned()));
+    let owner = prop::option::weighted(0.4, select(vec!["a".to_owned(), "elsewhere".to_owned()]));
     (kind, select(NAMES.to_vec()), 0..4u8, 0..3usize, owner, prop::bool::weighted(0.1)).prop_map(
         |((kind, format, ecosystem), name, version, layer, owned_by, third_party)| Package {
             ecosystem: ecosystem.to_owned(),
