@@ -277,7 +277,8 @@ impl<I: Clone + Eq + Hash + Ord> Inverted<I> {
     /// The images that have one of these packages, or any package of one of these ecosystems.
     pub fn touched(&self, delta: &Delta) -> BTreeSet<I> {
         let whole = delta.ecosystems.iter().map(|ecosystem| (ecosystem.as_str(), ""));
-        let packages = delta.packages.iter().map(|(ecosystem, package)| (ecosystem.as_str(), package.as_str()));
+        let packages =
+            delta.packages.iter().map(|(ecosystem, package)| (ecosystem.as_str(), package.as_str()));
         let keys = packages.chain(whole);
         let numbers = keys
             .filter_map(|(ecosystem, package)| self.keys.get(ecosystem)?.get(package))

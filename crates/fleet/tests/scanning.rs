@@ -149,7 +149,8 @@ async fn an_advisory_about_something_else_touches_no_report() {
     assert_eq!(exposed.len(), 2);
     assert!(work.scanner.exposed(&["CVE-0000-0002".into()]).await.unwrap().is_empty());
     // The question alone, asked of a scanner that knows nothing yet: no image has the package, so that none is matched.
-    let asked = Scanner::new(cluster.client.clone(), Some(cluster.images.clone()), cluster.advisories.clone());
+    let asked =
+        Scanner::new(cluster.client.clone(), Some(cluster.images.clone()), cluster.advisories.clone());
     let found = asked.who_has(&["CVE-0000-0002".into()]).await.unwrap();
     assert_eq!((found.containers.len(), found.exposed, found.images, asked.matches()), (0, 0, 2, 0));
     assert_eq!((found.unknown, &found.incomplete[..]), (0, &[][..]));

@@ -192,7 +192,11 @@ fn what_the_distribution_packages_is_left_to_its_feed() {
     ]);
     let apk = package(PackageKind::Apk, "Alpine:v3.20", "python3-idna", "3");
     let found = find(&alpine, &catalogue(vec![apk, python.clone()]), &MatchOptions::default());
-    assert_eq!(found.findings.len(), 1, "secdb names only what is fixed: it cannot answer for the language's own");
+    assert_eq!(
+        found.findings.len(),
+        1,
+        "secdb names only what is fixed: it cannot answer for the language's own"
+    );
     let mut foreign = os("Debian:12");
     (foreign.source_name, foreign.source_version, foreign.third_party) = ("bash".into(), "0".into(), true);
     assert!(findings(&db, &catalogue(vec![foreign])).is_empty(), "somebody else's package");

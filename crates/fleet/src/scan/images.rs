@@ -15,9 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
-use konzert_advisories::{
-    Database, Delta, MatchOptions, OwnPackages, Trust, find_package,
-};
+use konzert_advisories::{Database, Delta, MatchOptions, OwnPackages, Trust, find_package};
 use konzert_api::own::ReportState;
 use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord};
 use konzert_packages::Precision;

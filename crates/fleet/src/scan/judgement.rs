@@ -12,9 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use konzert_advisories::{Source, Trust};
 use konzert_api::own::ReportState;
-use konzert_packages::{
-    Catalogue, Distribution, Package, PackageClass, PackageKind, Support, lists_unfixed,
-};
+use konzert_packages::{Catalogue, Distribution, Package, PackageClass, PackageKind, Support, lists_unfixed};
 
 /// Reasons that are listed; a catalogue may have a hundred warnings.
 const MAX_REASONS: usize = 20;

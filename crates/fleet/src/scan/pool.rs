@@ -85,7 +85,11 @@ impl Pool {
     }
 
     /// Takes in an image that is not here; returns its packages and what those of them weigh that are new.
-    pub(crate) fn insert(&mut self, image: &ImageDigest, packages: Vec<Package>) -> (Vec<Arc<Shared>>, usize) {
+    pub(crate) fn insert(
+        &mut self,
+        image: &ImageDigest,
+        packages: Vec<Package>,
+    ) -> (Vec<Arc<Shared>>, usize) {
         let number = self.free_images.pop().unwrap_or_else(|| {
             self.images.push(None);
             u32::try_from(self.images.len() - 1).expect("images do not come by the billion")

@@ -26,9 +26,9 @@ use tokio::sync::Notify;
 
 use super::containers::Containers;
 use super::exposures::{Exposures, Running};
-use super::noted::Findings;
 use super::images::Depth;
 use super::metrics::ImageGauge;
+use super::noted::Findings;
 use super::{Scanner, Verdict, events, judgement, parsed};
 use crate::changes::Changes;
 use crate::error::api_code;
@@ -400,8 +400,7 @@ fn report_name(digest: &str) -> String {
 
 /// What counts as a change: by which database and when does not.
 fn content(status: &ImageReportStatus) -> Content {
-    let result =
-        ImageReportStatus { database: String::new(), scanned_at: String::new(), ..status.clone() };
+    let result = ImageReportStatus { database: String::new(), scanned_at: String::new(), ..status.clone() };
     let json = serde_json::to_vec(&result).expect("a report has string keys only");
     Sha256::digest(json).into()
 }
@@ -412,8 +411,13 @@ fn status(verdict: &Verdict, running: u32, now: Timestamp) -> ImageReportStatus 
         bytes += listed_bytes(finding);
         bytes <= MAX_FINDINGS_BYTES
     };
-    let findings: Vec<FindingRef> =
-        verdict.findings.iter().take(MAX_FINDINGS).take_while(fits).map(|finding| (**finding).clone()).collect();
+    let findings: Vec<FindingRef> = verdict
+        .findings
+        .iter()
+        .take(MAX_FINDINGS)
+        .take_while(fits)
+        .map(|finding| (**finding).clone())
+        .collect();
     let affected = verdict.findings.len();
     ImageReportStatus {
         state: verdict.state,
@@ -494,8 +498,10 @@ mod tests {
     #[test]
     fn reports_stay_far_below_the_limit_of_an_object_and_count_everything() {
         for (findings, aliases) in [(3, 0), (2000, 0), (2000, 40), (2, 100_000)] {
-            let verdict =
-                Verdict { findings: Arc::new(vec![Arc::new(finding(aliases)); findings]), ..Verdict::default() };
+            let verdict = Verdict {
+                findings: Arc::new(vec![Arc::new(finding(aliases)); findings]),
+                ..Verdict::default()
+            };
             let status = status(&verdict, 1, Timestamp::UNIX_EPOCH);
             let bytes = serde_json::to_vec(&status).unwrap().len();
             assert!(bytes < MAX_FINDINGS_BYTES + 4096, "{findings} with {aliases}: {bytes}");

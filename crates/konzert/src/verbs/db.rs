@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use jiff::SignedDuration;
-use konzert_fleet::{AdvisoryStore, DEFAULT_MAX_AGE, DatabaseStatus, FleetError, ImportReport, feed_addresses};
+use konzert_fleet::{
+    AdvisoryStore, DEFAULT_MAX_AGE, DatabaseStatus, FleetError, ImportReport, feed_addresses,
+};
 
 use crate::cli::{Db, Global};
 use crate::config::{Create, Places};

@@ -159,7 +159,10 @@ fn a_change_matches_the_packages_it_touches_and_nothing_else() {
     let (_dir, scanner, digests) = fleet(40);
     let trust = |_: &str| Trust::Fresh;
     let ask = |database: &Arc<Database>| {
-        scanner.verdicts(&digests, Asked { database, trust: &trust, now: Timestamp::UNIX_EPOCH, depth: Depth::Findings })
+        scanner.verdicts(
+            &digests,
+            Asked { database, trust: &trust, now: Timestamp::UNIX_EPOCH, depth: Depth::Findings },
+        )
     };
     ask(&fleet_database(|_| 2));
     let (images, packages) = (scanner.matches(), scanner.package_matches());
@@ -181,7 +184,8 @@ fn many_images_after_two_hundred_advisories() {
     for database in [fleet_database(|_| 2), fleet_database(|kind| if kind % 15 == 0 { 3 } else { 2 })] {
         let begun = jiff::Timestamp::now();
         let (images, packages) = (scanner.matches(), scanner.package_matches());
-        let asked = Asked { database: &database, trust: &trust, now: Timestamp::UNIX_EPOCH, depth: Depth::Findings };
+        let asked =
+            Asked { database: &database, trust: &trust, now: Timestamp::UNIX_EPOCH, depth: Depth::Findings };
         let found: usize = scanner.verdicts(&digests, asked).values().map(|v| v.findings.len()).sum();
         let took = jiff::Timestamp::now().duration_since(begun);
         let (images, packages) = (scanner.matches() - images, scanner.package_matches() - packages);

@@ -97,13 +97,21 @@ fn silence_is_judged_by_these_rules() {
         ),
         (
             "a language package of somebody else's package",
-            image("debian", "12", vec![deb("Debian:12"), Package { third_party: true, ..python_web() }, owned()]),
+            image(
+                "debian",
+                "12",
+                vec![deb("Debian:12"), Package { third_party: true, ..python_web() }, owned()],
+            ),
             Unknown,
             &format!("{stale}; not from the distribution, whose advisories do not speak of it: python3-web"),
         ),
         (
             "a language package of a distribution whose feed names only what is fixed",
-            image("alpine", "3.23.1", vec![package(PackageKind::Apk, "python3-web", "Alpine:v3.23"), owned()]),
+            image(
+                "alpine",
+                "3.23.1",
+                vec![package(PackageKind::Apk, "python3-web", "Alpine:v3.23"), owned()],
+            ),
             Unknown,
             stale,
         ),
@@ -183,7 +191,8 @@ fn a_source_that_is_stale_missing_or_of_something_else_makes_every_kind_unknown(
         let others = |asked: &str| if asked == name { Trust::NotCovered } else { Trust::Fresh };
         assert_eq!(state(&others), missing);
         let stale = |_: &str| Trust::Stale { location: "all.zip".into(), as_of: Timestamp::UNIX_EPOCH };
-        let reason = format!("the advisories for {name} are too old: all.zip speaks as of 1970-01-01T00:00:00Z");
+        let reason =
+            format!("the advisories for {name} are too old: all.zip speaks as of 1970-01-01T00:00:00Z");
         assert_eq!(state(&stale), (ReportState::Unknown, reason));
         let partial = Catalogue { complete: false, warnings: vec!["cut".into()], ..image.clone() };
         let known = Known { any_advisories: true, trust: &|_| Trust::Fresh, now: NOW.parse().unwrap() };

@@ -60,7 +60,9 @@ fn findings_are_forgotten_with_what_they_are_about() {
     }
     let delta = Delta::between(&old, &new);
     assert_eq!(pool.follow(&delta), BTreeSet::from([digest(1)]));
-    assert!(matches!(pool.judged(&held[0]), Judged::Found(_)) && matches!(pool.judged(&held[1]), Judged::Not));
+    assert!(
+        matches!(pool.judged(&held[0]), Judged::Found(_)) && matches!(pool.judged(&held[1]), Judged::Not)
+    );
     pool.remove(&digest(1), &held);
     assert!(pool.is_blank() && pool.findings_bytes == 0);
     assert!(pool.judge(&held[0], found(&old, &held[0])) && pool.is_blank(), "nobody has it any more");

@@ -130,8 +130,7 @@ fn look(target: &Target, data_dir: &Path, scope: Scope, printer: &Printer) -> Re
             images(TargetKind::Archive, file)
         }
         Target::Rootfs(dir) => {
-            let hint =
-                "`rootfs:DIR` is a directory with the files of a system; an image in a file is `archive:FILE`";
+            let hint = "`rootfs:DIR` is a directory with the files of a system; an image in a file is `archive:FILE`";
             input::check(dir, Sort::Directory, hint)?;
             let progress = RefCell::new(printer.progress(&format!("reading {}", dir.display())));
             let told = |entries| progress.borrow_mut().update(&format!("{entries} entries"));
