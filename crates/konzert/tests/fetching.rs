@@ -126,6 +126,11 @@ fn answer(stream: &mut (impl Read + Write), content: &Mutex<Content>) -> std::io
             0 => return Ok(false),
             read => request.extend_from_slice(&buffer[..read]),
         }
+        // A TLS handshake where plain text is spoken (RFC 8446, section 5.1).
+        if request[0] == 22 {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
+            return Ok(false);
+        }
     }
     let request = String::from_utf8_lossy(&request).to_lowercase();
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
