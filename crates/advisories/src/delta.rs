@@ -1,6 +1,8 @@
-//! What changes for whom when the advisories change: from two databases to the images that must be matched again.
+//! What changes for whom when the advisories change: from two databases to what must be matched again.
 //!
-//! Invariant: an image that [`Inverted::touched`] does not name has the same findings with both databases. For this the delta
+//! [`Inverted`] is kept over anything that has packages: images, or single packages that images share.
+//!
+//! Invariant: what [`Inverted::touched`] does not name has the same findings with both databases. For this the delta
 //! holds the packages of every advisory that changed, of all that share an alias group with one, and of notices that name one.
 
 use std::cmp::Ordering;
@@ -26,18 +28,28 @@ pub struct Delta {
 impl Delta {
     /// Compares two databases; both have their records in the same order, so one walk does it.
     pub fn between(old: &Database, new: &Database) -> Self {
+        Self::between_up_to(old, new, usize::MAX).unwrap_or_default()
+    }
+
+    /// As [`Self::between`]; `None` when more than `most` advisories differ, and matching everything again is cheaper than
+    /// finding out what they touch.
+    pub fn between_up_to(old: &Database, new: &Database, most: usize) -> Option<Self> {
         let mut delta = Self::default();
         let (mut changed_old, mut changed_new) = (BTreeSet::new(), BTreeSet::new());
         let (mut a, mut b) = (0, 0);
         while a < old.len() || b < new.len() {
+            // A record holds its id and feed: equal bytes need not be parsed.
+            if a < old.len() && b < new.len() && old.record(a) == new.record(b) {
+                (a, b) = (a + 1, b + 1);
+                continue;
+            }
             let order = match (old.head(a), new.head(b)) {
                 (Some(x), Some(y)) => (x.id, x.feed).cmp(&(y.id, y.feed)),
                 (Some(_), None) => Ordering::Less,
                 (None, _) => Ordering::Greater,
             };
-            if order == Ordering::Equal && old.record(a) == new.record(b) {
-                (a, b) = (a + 1, b + 1);
-                continue;
+            if delta.advisories >= most {
+                return None;
             }
             delta.advisories += 1;
             if order != Ordering::Greater {
@@ -49,7 +61,11 @@ impl Delta {
                 b += 1;
             }
         }
-        for id in priorities_changed(old, new) {
+        let urgent = priorities_changed(old, new);
+        if urgent.len() > most {
+            return None;
+        }
+        for id in urgent {
             changed_old.extend(old.naming(&id));
             changed_new.extend(new.naming(&id));
         }
@@ -60,7 +76,7 @@ impl Delta {
         }
         let covered = |db: &Database| db.coverage().keys().cloned().collect::<BTreeSet<_>>();
         delta.ecosystems = covered(old).symmetric_difference(&covered(new)).cloned().collect();
-        delta
+        Some(delta)
     }
 
     /// What would differ without the advisories that these ids lead to: a question about one vulnerability concerns no image
@@ -141,13 +157,17 @@ fn priorities_changed(old: &Database, new: &Database) -> Vec<String> {
     }
 }
 
-/// From packages to the images that have them.
+/// From packages to what has them: images, or a holder's own numbers of packages.
 #[derive(Clone, Debug)]
 pub struct Inverted<I> {
     images: Vec<Option<I>>,
     numbers: HashMap<I, u32>,
     free: Vec<u32>,
-    keys: HashMap<(String, String), u32>,
+    /// Ecosystem → package → key number; the package `""` stands for the whole ecosystem.
+    keys: HashMap<String, HashMap<String, u32>>,
+    free_keys: Vec<u32>,
+    /// Keys that nothing has any more; they are looked for when there are many.
+    empty_keys: usize,
     /// Key number → image numbers.
     postings: Vec<Vec<u32>>,
     /// Image number → key numbers.
@@ -161,6 +181,8 @@ impl<I> Default for Inverted<I> {
             numbers: HashMap::new(),
             free: Vec::new(),
             keys: HashMap::new(),
+            free_keys: Vec::new(),
+            empty_keys: 0,
             postings: Vec::new(),
             owned: Vec::new(),
         }
@@ -180,10 +202,10 @@ impl<I: Clone + Eq + Hash + Ord> Inverted<I> {
         self.numbers.insert(image.clone(), number);
         let mut own: Vec<u32> = Vec::new();
         for package in packages {
-            for key in lookups(package) {
+            for (ecosystem, package) in lookups(package) {
                 // The whole ecosystem, for when its coverage changes.
-                own.push(self.key((key.0.clone(), String::new())));
-                own.push(self.key(key));
+                own.push(self.key(&ecosystem, String::new()));
+                own.push(self.key(&ecosystem, package));
             }
         }
         own.sort_unstable();
@@ -194,23 +216,52 @@ impl<I: Clone + Eq + Hash + Ord> Inverted<I> {
         self.owned[number as usize] = own;
     }
 
-    fn key(&mut self, key: (String, String)) -> u32 {
-        let next = u32::try_from(self.postings.len()).expect("packages do not come by the billion");
-        let number = *self.keys.entry(key).or_insert(next);
-        if number == next {
-            self.postings.push(Vec::new());
+    fn key(&mut self, ecosystem: &str, package: String) -> u32 {
+        if !self.keys.contains_key(ecosystem) {
+            self.keys.insert(ecosystem.to_owned(), HashMap::new());
         }
-        number
+        let packages = self.keys.get_mut(ecosystem).expect("it was put there if it was missing");
+        *packages.entry(package).or_insert_with(|| {
+            self.free_keys.pop().unwrap_or_else(|| {
+                self.postings.push(Vec::new());
+                u32::try_from(self.postings.len() - 1).expect("packages do not come by the billion")
+            })
+        })
     }
 
     /// Forgets an image.
     pub fn remove(&mut self, image: &I) {
         let Some(number) = self.numbers.remove(image) else { return };
         for key in std::mem::take(&mut self.owned[number as usize]) {
-            self.postings[key as usize].retain(|other| *other != number);
+            let posting = &mut self.postings[key as usize];
+            if let Some(at) = posting.iter().position(|other| *other == number) {
+                posting.swap_remove(at);
+            }
+            self.empty_keys += usize::from(posting.is_empty());
         }
         self.images[number as usize] = None;
         self.free.push(number);
+        if self.empty_keys > self.postings.len() / 2 + 1024 {
+            self.sweep();
+        }
+    }
+
+    /// Takes the keys away that nothing has.
+    fn sweep(&mut self) {
+        self.empty_keys = 0;
+        let (postings, free) = (&mut self.postings, &mut self.free_keys);
+        self.keys.retain(|_, packages| {
+            packages.retain(|_, key| {
+                let posting = &mut postings[*key as usize];
+                if posting.is_empty() {
+                    *posting = Vec::new();
+                    free.push(*key);
+                    return false;
+                }
+                true
+            });
+            !packages.is_empty()
+        });
     }
 
     /// How many images it knows.
@@ -225,10 +276,13 @@ impl<I: Clone + Eq + Hash + Ord> Inverted<I> {
 
     /// The images that have one of these packages, or any package of one of these ecosystems.
     pub fn touched(&self, delta: &Delta) -> BTreeSet<I> {
-        let whole = delta.ecosystems.iter().map(|ecosystem| (ecosystem.clone(), String::new()));
-        let keys = delta.packages.iter().cloned().chain(whole);
-        let numbers =
-            keys.filter_map(|key| self.keys.get(&key)).flat_map(|key| &self.postings[*key as usize]);
+        let whole = delta.ecosystems.iter().map(|ecosystem| (ecosystem.as_str(), ""));
+        let packages =
+            delta.packages.iter().map(|(ecosystem, package)| (ecosystem.as_str(), package.as_str()));
+        let keys = packages.chain(whole);
+        let numbers = keys
+            .filter_map(|(ecosystem, package)| self.keys.get(ecosystem)?.get(package))
+            .flat_map(|key| &self.postings[*key as usize]);
         let numbers: BTreeSet<u32> = numbers.copied().collect();
         numbers.into_iter().filter_map(|number| self.images[number as usize].clone()).collect()
     }

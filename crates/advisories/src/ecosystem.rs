@@ -27,10 +27,6 @@ const DEBIAN_CODENAMES: [(&str, &str); 12] = [
     ("unstable", "unstable"),
 ];
 
-/// Feeds that list what is unfixed too: where they are silent, the distribution's own copy of a language package is not affected.
-const COMPREHENSIVE: [&str; 8] =
-    ["Debian", "Ubuntu", "Alpine", "Wolfi", "Chainguard", "Red Hat", "SUSE", "openSUSE"];
-
 /// Feeds that name source packages, besides dpkg's and apk's.
 const RPM_BY_SOURCE: [&str; 4] = ["SUSE", "openSUSE", "Mageia", "openEuler"];
 
@@ -47,11 +43,6 @@ pub fn compare(order: Order, a: &str, b: &str) -> Option<Ordering> {
 /// The name before the release.
 pub fn base(ecosystem: &str) -> &str {
     ecosystem.split_once(':').map_or(ecosystem, |(base, _)| base)
-}
-
-/// Whether the feed of a distribution lists unfixed vulnerabilities too.
-pub fn is_comprehensive(ecosystem: &str) -> bool {
-    COMPREHENSIVE.contains(&base(ecosystem))
 }
 
 /// Whether an rpm ecosystem's advisories name source packages.

@@ -25,8 +25,8 @@ pub use cvss::BaseScore;
 pub use database::{Added, Builder, Coverage, Database, DatabaseError, Source, SourceKind, Trust, verify};
 pub use delta::{Delta, Inverted};
 pub use matching::{
-    Finding, FindingState, KernelPackages, MatchOptions, Matched, MissingEpoch, find, find_packages,
-    findings, lookups,
+    Finding, FindingState, KernelPackages, MatchOptions, Matched, MissingEpoch, OwnPackages, find,
+    find_package, find_packages, findings, lookups,
 };
 pub use model::{Advisory, Affected, Bound, Range, State};
 pub use priority::{Epss, KnownExploited, Priority, Probability};

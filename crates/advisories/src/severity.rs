@@ -39,6 +39,12 @@ impl Severity {
         }
     }
 
+    /// Whether a finding of this severity counts for a threshold. One that nobody has rated may be anything, so that it counts
+    /// for the lowest thresholds; `unknown` as a threshold is everything.
+    pub fn reaches(self, threshold: Self) -> bool {
+        self >= threshold || (self == Self::Unknown && threshold <= Self::Low)
+    }
+
     /// A vendor's word for it; `None` for words that say nothing, such as Debian's `not yet assigned`.
     pub fn parse(word: &str) -> Option<Self> {
         // Debian marks automatic urgencies with asterisks.
@@ -65,5 +71,24 @@ impl Severity {
 impl std::fmt::Display for Severity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_has_rated_counts_for_the_lowest_thresholds() {
+        let counted = |threshold: Severity| -> Vec<&str> {
+            Severity::ALL.into_iter().filter(|one| one.reaches(threshold)).map(Severity::as_str).collect()
+        };
+        assert_eq!(
+            counted(Severity::Unknown),
+            ["unknown", "negligible", "low", "medium", "high", "critical"]
+        );
+        assert_eq!(counted(Severity::Low), ["unknown", "low", "medium", "high", "critical"]);
+        assert_eq!(counted(Severity::Medium), ["medium", "high", "critical"]);
+        assert_eq!(counted(Severity::Critical), ["critical"]);
     }
 }

@@ -30,7 +30,9 @@ pub use error::FleetError;
 pub use feeds::feed_addresses;
 pub use inventory::{RunningContainer, WorkloadRef, inventory};
 pub use looking::{Decisions, Looked, Scope, inventory_report, scan_report};
-pub use scan::{ContainerReport, FleetReport, ImageScan, ScanMetrics, Scanner};
+pub use scan::{
+    ContainerReport, Findings, FleetReport, ImageScan, IncompleteImage, ScanMetrics, Scanner, incomplete,
+};
 
 /// Ends a task when it becomes true, or when its sender is gone.
 pub type Shutdown = tokio::sync::watch::Receiver<bool>;

@@ -148,6 +148,19 @@ async fn an_advisory_about_something_else_touches_no_report() {
     let exposed = work.scanner.exposed(&[ADVISORY.into()]).await.unwrap();
     assert_eq!(exposed.len(), 2);
     assert!(work.scanner.exposed(&["CVE-0000-0002".into()]).await.unwrap().is_empty());
+    // The question alone, asked of a scanner that knows nothing yet: no image has the package, so that none is matched.
+    let asked =
+        Scanner::new(cluster.client.clone(), Some(cluster.images.clone()), cluster.advisories.clone());
+    let found = asked.who_has(&["CVE-0000-0002".into()]).await.unwrap();
+    assert_eq!((found.containers.len(), found.exposed, found.images, asked.matches()), (0, 0, 2, 0));
+    assert_eq!((found.unknown, &found.incomplete[..]), (0, &[][..]));
+    let found = asked.who_has(&[ADVISORY.into()]).await.unwrap();
+    assert_eq!((found.exposed, asked.matches()), (2, 2));
+    let digest = konzert_images::ImageDigest::parse(&format!("sha256:{}", "f".repeat(64))).unwrap();
+    cluster.run_pod("c", &konzert_images::ImageRecord { digest, ..other.clone() }).await;
+    let found = asked.who_has(&["CVE-0000-0002".into()]).await.unwrap();
+    assert_eq!((found.exposed, found.unknown), (0, 1), "nothing is known of what is not here");
+    assert!(!found.incomplete[0].reasons.is_empty() && found.incomplete[0].containers == 1);
     work.end().await;
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{SignedDuration, SpanRelativeTo};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -123,6 +124,9 @@ pub(crate) struct Up {
     /// Name of the node [default: the host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+    /// How old what a source of advisories says may be, as 72h or 7d; beyond it scans say `unknown` [default: 7d]
+    #[arg(long, value_parser = age, value_name = "TIME")]
+    pub(crate) max_age: Option<SignedDuration>,
 }
 
 /// `konzert status`.
@@ -203,8 +207,12 @@ pub(crate) enum Db {
     #[command(after_help = "Example: konzert db update")]
     Update,
     /// What the database covers, and how old it is
-    #[command(after_help = "Example: konzert db status")]
-    Status,
+    #[command(after_help = "Example: konzert db status --max-age 72h")]
+    Status {
+        /// How old what a source says may be, as 72h or 7d, before it is stale [default: 7d]
+        #[arg(long, value_parser = age, value_name = "TIME")]
+        max_age: Option<SignedDuration>,
+    },
 }
 
 /// `konzert scan`.
@@ -219,7 +227,8 @@ pub(crate) struct Scan {
     /// Only this advisory or alias: who has it?
     #[arg(long, value_name = "ID")]
     pub(crate) advisory: Vec<String>,
-    /// Exit 1 when something at or above this severity is found, or when it is not known
+    /// Exit 1 when something at or above this severity is found, or when it is not known; a finding that nobody has rated
+    /// counts as low
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<Threshold>,
     /// Only findings that have a fix
@@ -238,6 +247,9 @@ pub(crate) struct Scan {
     /// Leave nothing out: kernel packages, and language packages that the distribution answers for
     #[arg(long)]
     pub(crate) all: bool,
+    /// How old what a source of advisories says may be, as 72h or 7d; beyond it the result is `unknown` [default: 7d]
+    #[arg(long, value_parser = age, value_name = "TIME")]
+    pub(crate) max_age: Option<SignedDuration>,
 }
 
 /// Formats of `konzert scan`.
@@ -269,7 +281,9 @@ pub(crate) enum SbomFormat {
 /// Severities for `--fail-on` and `--severity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Threshold {
-    /// Low and above
+    /// Everything, negligible and unrated ones too
+    Unknown,
+    /// Low and above, and what nobody has rated
     Low,
     /// Medium and above
     Medium,
@@ -407,6 +421,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_negative| "must not be negative".to_owned())
 }
 
+/// `72h`, `7d`, `2w`: days have 24 hours.
+fn age(text: &str) -> Result<SignedDuration, String> {
+    let hint = "write it as 72h, 7d or 2w";
+    let span: jiff::Span = text.parse().map_err(|e| format!("{e}; {hint}"))?;
+    let age = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|e| format!("{e}; {hint}"))?;
+    if age > SignedDuration::ZERO { Ok(age) } else { Err(format!("must be longer than nothing; {hint}")) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -435,5 +457,12 @@ mod tests {
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
         assert!(duration("soon").is_err() && duration("-5s").is_err());
+        assert_eq!(age("72h"), Ok(SignedDuration::from_hours(72)));
+        assert_eq!(age("7d"), Ok(SignedDuration::from_hours(7 * 24)));
+        assert_eq!(age("1w 12h"), Ok(SignedDuration::from_hours(7 * 24 + 12)));
+        assert_eq!(age("259200s"), age("3d"));
+        for wrong in ["", "7", "soon", "0s", "-3d", "2mo", "1y"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use jiff::SignedDuration;
 use konzert_api::status::ApiError;
 use konzert_apiserver::{ApiServer, ApiServerConfig, LogRequest, MetricsSource, PodStreams, pki::Pki};
 use konzert_fleet::{AdvisoryStore, ScanMetrics, Scanner};
@@ -34,6 +35,8 @@ pub(crate) struct EngineConfig {
     pub(crate) node_name: String,
     /// Where else the kubeconfig goes.
     pub(crate) kubeconfig_copy: Option<PathBuf>,
+    /// How old sources of advisories may be.
+    pub(crate) max_age: SignedDuration,
 }
 
 /// A running engine.
@@ -144,7 +147,7 @@ impl Engine {
         )
         .await?;
         api.set_pod_streams(Arc::new(NodeStreams(node.log_reader())));
-        let advisories = AdvisoryStore::open(&config.places.advisories())?;
+        let advisories = AdvisoryStore::with_max_age(&config.places.advisories(), config.max_age)?;
         let images = machine.images;
         let scanner = Scanner::new(api.client("scanner"), Some(images.clone()), advisories.clone());
         api.add_metrics(Arc::new(ScanPage(scanner.metrics())));

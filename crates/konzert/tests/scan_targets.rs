@@ -236,9 +236,21 @@ fn exit_codes() {
     let only = ["--advisory", "CVE-2026-2-ALIAS", "--fail-on"];
     scan(&[&only[..], &["high"]].concat(), 0);
     scan(&[&only[..], &["low"]].concat(), 1);
+    scan(&[&only[..], &["unknown"]].concat(), 1);
     let fixed = json_of(&scan(&["--only-fixed", "-o", "json"], 0));
     assert_eq!(fixed["summary"]["findings"], 1, "{fixed:#}");
     scan(&["--advisory", "CVE-1999-0"], 2);
+    // What nobody has rated may be anything: it counts as low.
+    let unrated = Place::empty();
+    unrated.targets();
+    let record = json!({"id": "CVE-2026-9", "modified": now(), "affected": [{
+        "package": {"ecosystem": "Debian:13", "name": "samplelib"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]});
+    unrated.file("unrated.json", record.to_string().as_bytes());
+    unrated.run(&["db", "import", "unrated.json"]).ok();
+    for (threshold, code) in [("unknown", 1), ("low", 1), ("medium", 0), ("critical", 0)] {
+        unrated.ends(&["scan", "rootfs:root", "--fail-on", threshold], code);
+    }
     // What is not known is not clean.
     let ignorant = Place::empty();
     ignorant.targets();
@@ -250,6 +262,30 @@ fn exit_codes() {
     put(&place.cwd(), "root/etc/os-release", b"ID=debian\nVERSION_ID=\"9\"\n");
     let old = place.ends(&["scan", "rootfs:root", "--fail-on", "critical"], 1);
     assert!(old.stdout.contains("no security fixes since"), "{old}");
+}
+
+#[test]
+fn how_old_sources_may_be_is_the_users_choice() {
+    let place = Place::empty();
+    place.targets();
+    let old = (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48)).to_string();
+    let record = json!({"id": "CVE-2026-9", "modified": old, "affected": [{
+        "package": {"ecosystem": "Debian:13", "name": "elsewhere"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]});
+    let file = place.file("old.json", record.to_string().as_bytes());
+    let two_days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(48 * 3600);
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(two_days_ago).unwrap();
+    place.run(&["db", "import", "old.json"]).ok();
+    for (age, state) in [("3d", "Complete"), ("72h", "Complete"), ("1d", "Unknown"), ("1h", "Unknown")] {
+        let report = json_of(&place.ends(&["scan", "rootfs:root", "-o", "json", "--max-age", age], 0));
+        assert_eq!(report["targets"][0]["state"], state, "{age}");
+        let status = json_of(&place.ends(&["db", "status", "-o", "json", "--max-age", age], 0));
+        assert_eq!(status["sources"][0]["stale"], state == "Unknown", "{age}: {status:#}");
+    }
+    for wrong in ["7", "0s", "soon"] {
+        assert!(place.ends(&["scan", "rootfs:root", "--max-age", wrong], 2).stderr.contains("max-age"));
+    }
+    assert!(place.ends(&["up", "--max-age", "1y"], 2).stderr.contains("write it as"));
 }
 
 #[test]
@@ -309,13 +345,19 @@ fn wrong_input_is_refused_and_leaves_nothing() {
     place.file("bad.yaml", b"ignores:\n  - id: CVE-1\n    expires: 2999-01-01\n");
     place.file("bad.trivyignore", b"CVE-1\nCVE-2 exp:soon\n");
     place.file("bad.vex.json", br#"{"@context": "https://openvex.dev/ns/v0.2.0"}"#);
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 20] = [
         (&["cellar"], &["cellar"]),
         (&["nginx:1.25"], &["nginx:1.25"]),
         (&["registry:nginx:1.25"], &["registry:nginx:1.25", "not supported"]),
         (&["rootfs:"], &["rootfs:"]),
         (&["rootfs:/nowhere"], &["/nowhere"]),
-        (&["rootfs:letter"], &["letter"]),
+        (&["rootfs:letter"], &["letter", "not a directory"]),
+        (&["oci:/nowhere"], &["/nowhere", "No such file"]),
+        (&["archive:."], &["a directory, not a file"]),
+        (&["archive:/dev/null"], &["/dev/null", "not a file"]),
+        (&["sbom:/nowhere.json"], &["/nowhere.json", "No such file"]),
+        (&["sbom:."], &["a directory, not a file"]),
+        (&["sbom:letter/x"], &["letter/x", "Not a directory"]),
         (&["oci:docker.tar"], &["docker.tar", "not a directory"]),
         (&["archive:letter"], &["letter"]),
         (&["archive:/nowhere.tar"], &["/nowhere.tar"]),
@@ -331,6 +373,7 @@ fn wrong_input_is_refused_and_leaves_nothing() {
     }
     place.run(&["image", "sbom", "ghost:1"]).refused(&["ghost:1"]);
     place.ends(&["image", "sbom", "ghost:1", "--format", "pdf"], 2);
+    place.run(&["image", "sbom", "ghost:1", "-o", "yaml"]).refused(&["different formats", "JSON"]);
     place.ends(&["scan", "--format", "pdf"], 2);
 }
 

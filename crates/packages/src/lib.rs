@@ -26,7 +26,7 @@ pub mod version;
 use serde::{Deserialize, Serialize};
 
 pub use cataloguer::LayerCataloguer;
-pub use distribution::{Distribution, Stage, Support};
+pub use distribution::{Distribution, Stage, Support, lists_unfixed};
 pub use document::{Document, DocumentError, read_document};
 pub use elf::Elf;
 pub use facts::{CATALOGUER_VERSION, FileFacts, LayerFacts, Owned, PathSet};

@@ -61,7 +61,7 @@ impl Finding {
     }
 
     /// Worst first: exploited ones of a severity before the others, then by likelihood, package and id.
-    pub(super) fn order(a: &Self, b: &Self) -> Ordering {
+    pub fn order(a: &Self, b: &Self) -> Ordering {
         let exploited = |f: &Self| f.known_exploited.is_some();
         let likely = |f: &Self| f.epss.map(|epss| epss.score);
         b.severity

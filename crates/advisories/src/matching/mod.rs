@@ -12,9 +12,9 @@ mod merge;
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use konzert_packages::{Catalogue, Package, PackageClass, PackageKind};
+use konzert_packages::{Catalogue, Package, PackageClass, PackageKind, lists_unfixed};
 
 use crate::codec::AffectedView;
 use crate::database::Key;
@@ -91,16 +91,19 @@ pub fn find(database: &Database, catalogue: &Catalogue, options: &MatchOptions) 
 }
 
 /// Matches the packages of one image, which its holder may share with other images.
+///
+/// The same is found by [`find_package`] for each package that is not the business of the image's distribution
+/// ([`OwnPackages`]), put in the order of [`Finding::order`].
 pub fn find_packages<P: Borrow<Package>>(
     database: &Database,
     packages: &[P],
     options: &MatchOptions,
 ) -> Matched {
     let mut matched = Matched::default();
-    let suppress = distribution_covers(database, packages);
+    let own = OwnPackages::of(database, packages.iter().map(Borrow::borrow));
     let mut consulted: HashMap<(&str, bool), Vec<String>> = HashMap::new();
     for package in packages.iter().map(Borrow::borrow) {
-        if suppress && package.class() == PackageClass::Language && package.owned_by.is_some() {
+        if own.answer_for(package) {
             matched.owned_by_distribution += 1;
             continue;
         }
@@ -120,11 +123,44 @@ pub fn find_packages<P: Borrow<Package>>(
     matched
 }
 
-/// Whether the feed of the image's distribution speaks of everything that the distribution packages.
-fn distribution_covers<P: Borrow<Package>>(database: &Database, packages: &[P]) -> bool {
-    let mut all = packages.iter().map(Borrow::borrow);
-    let os = all.find(|p: &&Package| p.class() == PackageClass::Os && !p.ecosystem.is_empty());
-    os.is_some_and(|p| ecosystem::is_comprehensive(&p.ecosystem) && database.covers(&p.ecosystem).is_some())
+/// The findings of one package by itself, in no order: a function of database and package, whatever image has it.
+pub fn find_package(database: &Database, package: &Package, options: &MatchOptions) -> Vec<Finding> {
+    if package.third_party || (options.kernel == KernelPackages::Drop && is_kernel(package)) {
+        return Vec::new();
+    }
+    let ecosystems = ecosystems_of(&package.ecosystem, has_pro_fix(package));
+    match_package(database, package, &ecosystems, *options)
+}
+
+/// The packages of an image's distribution, where its feed speaks of everything that they bring: what they own has no
+/// findings of its own.
+#[derive(Clone, Debug, Default)]
+pub struct OwnPackages<'a> {
+    /// Empty when the feed is not there, does not name what is unfixed, or nothing is owned.
+    names: HashSet<&'a str>,
+}
+
+impl<'a> OwnPackages<'a> {
+    /// Of one image.
+    pub fn of(database: &Database, packages: impl Iterator<Item = &'a Package> + Clone) -> Self {
+        let is_os = |p: &&Package| p.class() == PackageClass::Os && !p.ecosystem.is_empty();
+        let distribution = packages.clone().find(is_os).map(|p| p.ecosystem.as_str());
+        let covers = |name: &str| lists_unfixed(name) && database.covers(name).is_some();
+        if !distribution.is_some_and(covers) || !packages.clone().any(is_owned) {
+            return Self::default();
+        }
+        let own = packages.filter(|p| p.class() == PackageClass::Os && !p.third_party);
+        Self { names: own.map(|p| p.name.as_str()).collect() }
+    }
+
+    /// Whether a package is the distribution's own copy of a language package. Somebody else's is not its business.
+    pub fn answer_for(&self, package: &Package) -> bool {
+        is_owned(package) && package.owned_by.as_deref().is_some_and(|owner| self.names.contains(owner))
+    }
+}
+
+fn is_owned(package: &Package) -> bool {
+    package.class() == PackageClass::Language && package.owned_by.is_some()
 }
 
 fn is_kernel(package: &Package) -> bool {

@@ -29,6 +29,25 @@ fn only_images_with_the_package_are_touched() {
     assert!(images.touched(&delta).is_empty());
     assert_eq!(images.len(), 2);
     assert!(Delta::between(&new, &new.clone()).is_empty());
+    assert_eq!(Delta::between_up_to(&old, &new, 1), Some(delta));
+    assert_eq!(Delta::between_up_to(&old, &new, 0), None);
+}
+
+#[test]
+fn an_index_through_which_many_packages_go_stays_small() {
+    let mut images = Inverted::default();
+    for number in 0..20_000 {
+        let name = format!("package-{number}");
+        images.insert(&(number % 3), &[package(PackageKind::Deb, "Debian:12", &name, "1")]);
+    }
+    assert_eq!(images.len(), 3);
+    let shown = format!("{images:?}");
+    assert!(shown.matches("package-").count() < 5000, "names of packages that are gone are kept");
+    let delta = Delta::between(
+        &Database::default(),
+        &Database::new([debian("DSA-1", "package-19999", &json!([{"introduced": "0"}]))]),
+    );
+    assert_eq!(images.touched(&delta), (0..3).collect(), "the ecosystem came to be covered");
 }
 
 #[test]

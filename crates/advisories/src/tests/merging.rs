@@ -173,8 +173,30 @@ fn what_the_distribution_packages_is_left_to_its_feed() {
     let uncovered = find(&db, &catalogue(vec![os("Debian:11"), python.clone()]), &MatchOptions::default());
     assert_eq!(uncovered.findings.len(), 1);
     python.owned_by = None;
-    let pip = find(&db, &catalogue(vec![os("Debian:12"), python]), &MatchOptions::default());
+    let pip = find(&db, &catalogue(vec![os("Debian:12"), python.clone()]), &MatchOptions::default());
     assert_eq!(pip.findings.len(), 1);
+    python.owned_by = Some("python3-idna".into());
+    let npm = find(
+        &db,
+        &catalogue(vec![
+            konzert_packages::Package { third_party: true, ..os("Debian:12") },
+            package(PackageKind::Deb, "Debian:12", "bash", "3"),
+            python.clone(),
+        ]),
+        &MatchOptions::default(),
+    );
+    assert_eq!((npm.findings.len(), npm.owned_by_distribution), (1, 0), "owned by somebody else's package");
+    let alpine = Database::new([
+        advisory("ALPINE-1", "Alpine:v3.20", "bash", &until("1"), &json!({})),
+        advisory("PYSEC-1", "PyPI", "idna", &json!([{"introduced": "0"}]), &json!({})),
+    ]);
+    let apk = package(PackageKind::Apk, "Alpine:v3.20", "python3-idna", "3");
+    let found = find(&alpine, &catalogue(vec![apk, python.clone()]), &MatchOptions::default());
+    assert_eq!(
+        found.findings.len(),
+        1,
+        "secdb names only what is fixed: it cannot answer for the language's own"
+    );
     let mut foreign = os("Debian:12");
     (foreign.source_name, foreign.source_version, foreign.third_party) = ("bash".into(), "0".into(), true);
     assert!(findings(&db, &catalogue(vec![foreign])).is_empty(), "somebody else's package");

@@ -146,9 +146,10 @@ async fn spec_of(scanner: &Scanner, request: &PatchRequest) -> Result<PatchCampa
     let mut advisories = request.advisories.clone();
     if let Some(severity) = request.severity {
         let report = scanner.scan_fleet().await?;
-        let found = report.containers.iter().flat_map(|c| &c.findings);
-        let bad = found
-            .filter(|f| !f.fixed.is_empty() && Severity::parse(&f.severity).unwrap_or_default() >= severity);
+        let found = report.containers.iter().flat_map(|c| c.findings.iter());
+        let bad = found.filter(|f| {
+            !f.fixed.is_empty() && Severity::parse(&f.severity).unwrap_or_default().reaches(severity)
+        });
         advisories.extend(bad.map(|f| f.advisory.clone()));
     }
     advisories.sort();

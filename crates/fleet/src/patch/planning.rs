@@ -1,6 +1,7 @@
 //! Who is exposed, and what would help: from the fleet and the content store to the input of `konzert-campaigns`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use konzert_api::own::{
     FindingRef, ImageChange, PatchCampaign, PatchCampaignSpec, ReportState, WorkloadState,
@@ -182,7 +183,7 @@ impl Planner<'_> {
     async fn base_for(
         &self,
         app: &ImageRecord,
-        findings: &[FindingRef],
+        findings: &[Arc<FindingRef>],
     ) -> Result<Result<(ImageRecord, ImageDigest), NoRemedy>, FleetError> {
         if let Some(own) = findings.iter().find(|f| f.origin == "application") {
             return Ok(Err(NoRemedy::NotFromBase { package: own.package.clone() }));

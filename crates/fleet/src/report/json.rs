@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use konzert_api::own::ReportState;
+use konzert_packages::Distribution;
 use serde_json::{Value, json};
 
 use super::{Report, SetAside, Target};
@@ -59,6 +60,7 @@ fn target(target: &Target) -> Value {
         "baseLayers": target.base_layers,
         "distribution": target.catalogue.distribution,
         "support": target.support,
+        "listsUnfixed": target.catalogue.distribution.as_ref().map(Distribution::feed_covers_unfixed),
         "state": target.state,
         "reasons": target.reasons,
         "packages": target.catalogue.packages.len(),

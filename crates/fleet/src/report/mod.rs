@@ -164,9 +164,9 @@ impl Report {
         self.targets.iter().flat_map(|t| &t.findings)
     }
 
-    /// Whether something at or above a severity was found.
+    /// Whether something was found that counts for a severity as threshold.
     pub fn reaches(&self, severity: Severity) -> bool {
-        self.findings().any(|f| f.severity >= severity)
+        self.findings().any(|f| f.severity.reaches(severity))
     }
 
     /// Everything that several documents are about: the target when there is one, else what they have in common.

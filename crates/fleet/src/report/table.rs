@@ -38,6 +38,12 @@ fn section(target: &Target, report: &Report) -> Section {
     if let Some(Support::Extended { until }) = target.support {
         section.before.push(format!("  only long-term or paid support is left, until {until}"));
     }
+    if let Some(distribution) = &target.catalogue.distribution
+        && !distribution.feed_covers_unfixed()
+        && target.state != ReportState::Unknown
+    {
+        section.before.push(format!("  the advisories of {distribution} name only what is fixed"));
+    }
     let groups = groups(&target.findings);
     if !groups.is_empty() {
         section.header = HEADER.to_vec();

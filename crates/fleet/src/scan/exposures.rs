@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use konzert_api::own::FindingRef;
 
-use super::images::Findings;
+use super::noted::Findings;
 use crate::inventory::WorkloadRef;
 
 /// Workloads that are remembered; beyond this, those that run nothing are forgotten.
@@ -86,11 +86,11 @@ fn only_in<'a>(here: &'a Running, there: &Running) -> Vec<&'a FindingRef> {
     fn ids(finding: &FindingRef) -> impl Iterator<Item = &str> {
         std::iter::once(&finding.advisory).chain(&finding.aliases).map(String::as_str)
     }
-    let all = there.values().flat_map(|findings| findings.iter());
+    let all = there.values().flat_map(|findings| findings.iter().map(|finding| &**finding));
     let known: BTreeSet<(&str, &str)> =
         all.flat_map(|finding| ids(finding).map(|id| (finding.package.as_str(), id))).collect();
     let mut seen = BTreeSet::new();
-    let fresh = here.values().flat_map(|findings| findings.iter());
+    let fresh = here.values().flat_map(|findings| findings.iter().map(|finding| &**finding));
     fresh
         .filter(|finding| !ids(finding).any(|id| known.contains(&(finding.package.as_str(), id))))
         .filter(|finding| seen.insert((finding.package.as_str(), finding.advisory.as_str())))
@@ -140,12 +140,16 @@ mod tests {
         }
     }
 
+    fn listed(findings: &[FindingRef]) -> Findings {
+        Arc::new(findings.iter().cloned().map(Arc::new).collect())
+    }
+
     fn workload(name: &str) -> WorkloadRef {
         WorkloadRef { kind: "Deployment".into(), namespace: "n".into(), name: name.into(), uid: name.into() }
     }
 
     fn runs(images: &[(&str, &[FindingRef])]) -> BTreeMap<WorkloadRef, Running> {
-        let running = images.iter().map(|(digest, found)| ((*digest).to_owned(), Arc::new(found.to_vec())));
+        let running = images.iter().map(|(digest, found)| ((*digest).to_owned(), listed(found)));
         BTreeMap::from([(workload("web"), running.collect())])
     }
 
@@ -174,7 +178,7 @@ mod tests {
     fn what_was_said_before_this_process_began_is_not_said_again() {
         let mut exposures = Exposures::default();
         let cve = finding("CVE-1", &[], "ssl");
-        exposures.assume(&workload("web"), Running::from([("a".into(), Arc::new(vec![cve.clone()]))]));
+        exposures.assume(&workload("web"), Running::from([("a".into(), listed(&[cve.clone()]))]));
         assert!(exposures.update(runs(&[("a", std::slice::from_ref(&cve))])).is_empty());
         let other = finding("CVE-2", &[], "ssl");
         let changes = exposures.update(runs(&[("a", &[other])]));

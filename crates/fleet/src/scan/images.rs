@@ -1,8 +1,13 @@
 //! What is wrong with images: read once, matched once, and matched again only when an advisory about one of their packages changed.
 //!
+//! A package is matched once for all images that share it (see `pool`), and an image's findings are put together from those of its
+//! packages; only what depends on the image itself, the suppression of packages that its distribution answers for and the
+//! origin of a package, is decided then.
+//!
 //! Invariants: a layer is read once, whichever images it belongs to (see `layers`); findings that are remembered are those of
-//! the database that is followed, because every change of it takes away the findings of the images that it touches; an image
-//! that cannot be read is unknown, never clean; memory is bounded, and what was forgotten is found out again.
+//! the database that is followed, because every change of it takes away the findings of the packages that it touches and of the
+//! images that have them; an image that cannot be read is unknown, never clean; memory is bounded, and what was forgotten is
+//! found out again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
@@ -10,27 +15,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
-use konzert_advisories::{Database, Delta, Finding, Inverted, MatchOptions, Matched, Trust, find_packages};
-use konzert_api::own::{FindingRef, ReportState};
+use konzert_advisories::{Database, Delta, MatchOptions, OwnPackages, Trust, find_package};
+use konzert_api::own::ReportState;
 use konzert_images::{ContentStore, ImageDigest, ImageError, ImageRecord};
-use konzert_packages::{Package, Precision};
+use konzert_packages::Precision;
 use parking_lot::Mutex;
 
 use super::judgement::{self, Known, Subject};
 use super::layers::LayerCache;
-use super::pool::{Pool, package_bytes};
+use super::noted::{Findings, Noted, put_together};
+use super::pool::{Judged, Pool, Shared};
 use super::recent::Recent;
 
 /// Packages of images that are remembered.
 const PACKAGES_BYTES: usize = 128 << 20;
-/// Findings that are remembered.
-const FINDINGS_BYTES: usize = 64 << 20;
+/// Lists of findings that are remembered; what they list is the packages' (see `pool`).
+const FINDINGS_BYTES: usize = 32 << 20;
+/// When more advisories than this change at once, everything is matched again: that is cheaper than finding out what they touch.
+const MAX_DELTA: usize = 20_000;
 /// Images that could not be read are not tried again until the store changes; so many are remembered.
 const MAX_FAILURES: usize = 4096;
 /// An image in the indexes, beside its packages.
 const IMAGE_BYTES: usize = 1024;
-/// A package in the indexes: a pointer, two postings and their way back.
-const PLACE_BYTES: usize = 24;
+/// A package of an image: a pointer and the way back.
+const PLACE_BYTES: usize = 16;
 /// Images that one thread takes before another is worth its start.
 const PER_THREAD: usize = 4;
 const MAX_THREADS: usize = 4;
@@ -40,30 +48,27 @@ const MAX_THREADS: usize = 4;
 pub(crate) struct ImageScanner {
     store: Arc<ContentStore>,
     layers: LayerCache,
-    /// Images matched, for the metrics.
+    /// Images and packages matched, for the metrics.
     matches: AtomicU64,
+    package_matches: AtomicU64,
     memory: Mutex<Memory>,
 }
 
 #[derive(Debug)]
 struct Memory {
+    /// The packages of exactly the images in `images`.
     pool: Pool,
     images: Recent<ImageDigest, Arc<Read>>,
-    /// Packages → images; of exactly the images in `images`.
-    inverted: Inverted<ImageDigest>,
     findings: Recent<ImageDigest, Findings>,
     failures: HashMap<ImageDigest, String>,
-    /// What `findings` were found in.
+    /// What the findings here and in `pool` were found in.
     database: Arc<Database>,
 }
-
-/// Findings of one image, shared with whoever reports them.
-pub(crate) type Findings = Arc<Vec<FindingRef>>;
 
 /// An image as read.
 #[derive(Debug)]
 struct Read {
-    packages: Vec<Arc<Package>>,
+    packages: Vec<Arc<Shared>>,
     subject: Subject,
     /// How many of its layers come from a base that is in the store too.
     base_layers: usize,
@@ -81,6 +86,15 @@ pub(crate) struct Verdict {
     pub(crate) database: String,
 }
 
+/// How much is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Everything.
+    Findings,
+    /// Whether silence means safety, without looking for findings.
+    State,
+}
+
 /// What images are asked about.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
@@ -88,6 +102,7 @@ pub(crate) struct Asked<'a> {
     /// How far the advisories of an ecosystem can be trusted now.
     pub(crate) trust: &'a (dyn Fn(&str) -> Trust + Sync),
     pub(crate) now: Timestamp,
+    pub(crate) depth: Depth,
 }
 
 impl Verdict {
@@ -102,13 +117,18 @@ impl ImageScanner {
         let memory = Memory {
             pool: Pool::default(),
             images: Recent::new(PACKAGES_BYTES),
-            inverted: Inverted::default(),
             findings: Recent::new(FINDINGS_BYTES),
             failures: HashMap::new(),
             database: Arc::default(),
         };
         let layers = LayerCache::new(store.clone());
-        Self { store, layers, matches: AtomicU64::new(0), memory: Mutex::new(memory) }
+        Self {
+            store,
+            layers,
+            matches: AtomicU64::new(0),
+            package_matches: AtomicU64::new(0),
+            memory: Mutex::new(memory),
+        }
     }
 
     pub(crate) fn store(&self) -> &ContentStore {
@@ -123,6 +143,11 @@ impl ImageScanner {
     /// Images matched.
     pub(crate) fn matches(&self) -> u64 {
         self.matches.load(Ordering::Relaxed)
+    }
+
+    /// Packages matched; one that images share is matched once for all of them.
+    pub(crate) fn package_matches(&self) -> u64 {
+        self.package_matches.load(Ordering::Relaxed)
     }
 
     /// The store has changed: what could not be read may be readable now.
@@ -152,7 +177,7 @@ impl ImageScanner {
         side_by_side(digests, |digest| drop(self.read(digest)));
         let about = Delta::about(database, ids);
         let memory = self.memory.lock();
-        let touched = memory.inverted.touched(&about);
+        let touched = memory.pool.touched(&about);
         // What is not in the index (any more) has to be looked at.
         let is_concerned =
             |digest: &&ImageDigest| touched.contains(digest) || !memory.images.contains(digest);
@@ -165,24 +190,29 @@ impl ImageScanner {
         digests.iter().filter_map(|digest| memory.images.get(digest)?.subject.next_change(now)).min()
     }
 
-    /// Takes away the findings of the images that a change of the database touches.
+    /// Takes away the findings that a change of the database touches.
     fn follow(&self, database: &Arc<Database>) {
-        let old = self.memory.lock().database.clone();
+        let (old, was_blank) = {
+            let memory = self.memory.lock();
+            (memory.database.clone(), memory.is_blank())
+        };
         if Arc::ptr_eq(&old, database) {
             return;
         }
-        let delta = (old.revision() != database.revision()).then(|| Delta::between(&old, database));
+        let is_same = old.revision() == database.revision();
+        let delta = match was_blank || is_same {
+            true => Some(Delta::default()),
+            false => Delta::between_up_to(&old, database, MAX_DELTA),
+        };
         let mut memory = self.memory.lock();
         if Arc::ptr_eq(&memory.database, database) {
             return;
         }
-        // Somebody else follows a third database: start over, which is right whatever happened between.
-        if !Arc::ptr_eq(&memory.database, &old) {
-            memory.findings = Recent::new(FINDINGS_BYTES);
-        } else if let Some(delta) = delta {
-            for digest in memory.inverted.touched(&delta) {
-                memory.findings.remove(&digest);
-            }
+        let is_overtaken = !Arc::ptr_eq(&memory.database, &old) || (was_blank && !memory.is_blank());
+        match delta {
+            Some(delta) if !is_overtaken => memory.forget_touched(&delta),
+            // Somebody else follows a third database: starting over is right whatever happened between.
+            _ => memory.forget_findings(),
         }
         memory.database = database.clone();
     }
@@ -200,28 +230,49 @@ impl ImageScanner {
             packages: read.subject.packages(),
             state,
             reasons,
-            findings: self.findings(digest, &read, asked.database),
+            findings: match asked.depth {
+                Depth::Findings => self.findings(digest, &read, asked.database),
+                Depth::State => Findings::default(),
+            },
             database: asked.database.revision().to_owned(),
         }
     }
 
     fn findings(&self, digest: &ImageDigest, read: &Read, database: &Arc<Database>) -> Findings {
+        let own = OwnPackages::of(database, read.packages.iter().map(|shared| &shared.package));
+        let is_matched = |shared: &&Arc<Shared>| !own.answer_for(&shared.package);
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
         {
             let mut memory = self.memory.lock();
-            if Arc::ptr_eq(&memory.database, database)
-                && let Some(known) = memory.findings.get(digest)
-            {
+            let follows = Arc::ptr_eq(&memory.database, database);
+            if follows && let Some(known) = memory.findings.get(digest) {
                 return known.clone();
             }
+            for (place, shared) in read.packages.iter().filter(is_matched).enumerate() {
+                match if follows { memory.pool.judged(shared) } else { Judged::Not } {
+                    Judged::Not => unknown.push((place, shared)),
+                    Judged::Clean => {}
+                    Judged::Found(noted) => known.push((place, noted)),
+                }
+            }
         }
-        let Matched { findings, .. } = find_packages(database, &read.packages, &MatchOptions::default());
+        let matched: Vec<Judged> = unknown.iter().map(|(_, shared)| matched(database, shared)).collect();
         self.matches.fetch_add(1, Ordering::Relaxed);
-        let findings: Findings =
-            Arc::new(findings.into_iter().map(|finding| reference(finding, read.base_layers)).collect());
-        let bytes = IMAGE_BYTES + findings.iter().map(finding_bytes).sum::<usize>();
+        self.package_matches.fetch_add(matched.len() as u64, Ordering::Relaxed);
+        for ((place, _), judged) in unknown.iter().zip(&matched) {
+            if let Judged::Found(noted) = judged {
+                known.push((*place, noted.clone()));
+            }
+        }
+        known.sort_by_key(|(place, _)| *place);
+        let known: Vec<Arc<[Noted]>> = known.into_iter().map(|(_, noted)| noted).collect();
+        let findings = put_together(&known, read.base_layers);
         let mut memory = self.memory.lock();
         // Another caller may follow a newer database by now; and a change must find the image to take its findings away.
         if Arc::ptr_eq(&memory.database, database) && memory.images.contains(digest) {
+            memory.note(unknown.into_iter().map(|(_, shared)| shared).zip(matched));
+            let bytes = IMAGE_BYTES + findings.len() * size_of::<usize>();
             memory.findings.insert(digest.clone(), findings.clone(), bytes);
         }
         findings
@@ -263,16 +314,14 @@ impl ImageScanner {
         drop(layers);
         let subject = Subject::of(&catalogue);
         let mut memory = self.memory.lock();
-        let mut bytes = IMAGE_BYTES + catalogue.packages.len() * PLACE_BYTES;
-        let mut packages = Vec::with_capacity(catalogue.packages.len());
-        for package in catalogue.packages {
-            let own = package_bytes(&package);
-            let (shared, is_new) = memory.pool.share(package);
-            bytes += if is_new { own } else { 0 };
-            packages.push(shared);
+        // Another caller may have read it at the same time.
+        if let Some(known) = memory.images.get(digest) {
+            return Ok(Some(known.clone()));
         }
+        let places = IMAGE_BYTES + catalogue.packages.len() * PLACE_BYTES;
+        let (packages, bytes) = memory.pool.insert(digest, catalogue.packages);
         let read = Arc::new(Read { packages, subject, base_layers });
-        memory.remember(digest, &read, bytes);
+        memory.remember(digest, &read, places + bytes);
         Ok(Some(read))
     }
 
@@ -284,12 +333,43 @@ impl ImageScanner {
 
 impl Memory {
     fn remember(&mut self, digest: &ImageDigest, read: &Arc<Read>, bytes: usize) {
-        self.inverted.insert(digest, read.packages.iter().map(|package| &**package));
-        for gone in self.images.insert(digest.clone(), read.clone(), bytes) {
-            self.inverted.remove(&gone);
+        for (gone, read) in self.images.insert(digest.clone(), read.clone(), bytes) {
+            self.pool.remove(&gone, &read.packages);
             // Nobody would take them away when their advisories change.
             self.findings.remove(&gone);
         }
+    }
+
+    fn note<'a>(&mut self, matched: impl Iterator<Item = (&'a Arc<Shared>, Judged)>) {
+        for (shared, judged) in matched {
+            if !self.pool.judge(shared, judged) {
+                // They would keep what the packages have forgotten.
+                self.findings = Recent::new(FINDINGS_BYTES);
+            }
+        }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.pool.is_blank() && self.findings.is_empty()
+    }
+
+    fn forget_touched(&mut self, delta: &Delta) {
+        for digest in self.pool.follow(delta) {
+            self.findings.remove(&digest);
+        }
+    }
+
+    fn forget_findings(&mut self) {
+        self.pool.forget_all();
+        self.findings = Recent::new(FINDINGS_BYTES);
+    }
+}
+
+fn matched(database: &Database, shared: &Shared) -> Judged {
+    let found = find_package(database, &shared.package, &MatchOptions::default());
+    match found.is_empty() {
+        true => Judged::Clean,
+        false => Judged::Found(found.into_iter().map(Noted::new).collect()),
     }
 }
 
@@ -326,30 +406,10 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn finding_bytes(finding: &FindingRef) -> usize {
-    let texts = [&finding.advisory, &finding.package, &finding.installed, &finding.fixed];
-    let aliases = finding.aliases.iter().map(|alias| alias.len() + size_of::<String>());
-    size_of::<FindingRef>() + texts.iter().map(|text| text.len()).sum::<usize>() + aliases.sum::<usize>() + 32
-}
-
-fn reference(finding: Finding, base_layers: usize) -> FindingRef {
-    let origin = match (base_layers, finding.layer) {
-        (0, _) => "",
-        (base, layer) if layer < base => "base",
-        _ => "application",
-    };
-    FindingRef {
-        advisory: finding.advisory,
-        aliases: finding.aliases,
-        package: finding.package,
-        installed: finding.installed,
-        fixed: finding.fixed.unwrap_or_default(),
-        state: finding.state.as_str().to_owned(),
-        severity: finding.severity.as_str().to_owned(),
-        origin: origin.to_owned(),
-    }
-}
-
 #[cfg(test)]
 #[path = "images/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "images/composing.rs"]
+mod composing;

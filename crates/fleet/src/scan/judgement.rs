@@ -6,13 +6,13 @@
 //! nobody speaks, a distribution without its package database → partial. An image of language packages alone needs no
 //! distribution.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use konzert_advisories::{Source, Trust, ecosystem};
+use konzert_advisories::{Source, Trust};
 use konzert_api::own::ReportState;
-use konzert_packages::{Catalogue, Distribution, Package, PackageClass, PackageKind, Support};
+use konzert_packages::{Catalogue, Distribution, Package, PackageClass, PackageKind, Support, lists_unfixed};
 
 /// Reasons that are listed; a catalogue may have a hundred warnings.
 const MAX_REASONS: usize = 20;
@@ -41,7 +41,11 @@ pub(crate) struct Subject {
 impl Subject {
     pub(crate) fn of(catalogue: &Catalogue) -> Self {
         let own = catalogue.distribution.as_ref().map(Distribution::ecosystem).unwrap_or_default();
-        let comprehensive = ecosystem::is_comprehensive(&own);
+        // Matching leaves what these own to the distribution's feed.
+        let answering: HashSet<&str> = match lists_unfixed(&own) {
+            true => catalogue.packages.iter().filter(|p| is_own(p)).map(|p| p.name.as_str()).collect(),
+            false => HashSet::new(),
+        };
         let mut subject = Self {
             distribution: catalogue.distribution.clone(),
             ecosystem: own,
@@ -51,17 +55,17 @@ impl Subject {
             ..Self::default()
         };
         for package in &catalogue.packages {
-            subject.add(package, comprehensive);
+            subject.add(package, &answering);
         }
         subject
     }
 
-    fn add(&mut self, package: &Package, comprehensive: bool) {
+    fn add(&mut self, package: &Package, answering: &HashSet<&str>) {
+        let owner = package.owned_by.as_deref();
         match package.class() {
             PackageClass::Os if package.third_party => self.third_party.push(package.name.clone()),
             PackageClass::Os => self.os_packages += 1,
-            // Matching leaves these to the distribution's feed.
-            PackageClass::Language if package.owned_by.is_some() && comprehensive => {}
+            PackageClass::Language if owner.is_some_and(|owner| answering.contains(owner)) => {}
             PackageClass::Language if package.kind == PackageKind::Generic => {
                 self.generic.push(package.name.clone());
             }
@@ -89,6 +93,10 @@ impl Subject {
         let after = until.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
         Some(after.timestamp())
     }
+}
+
+fn is_own(package: &Package) -> bool {
+    package.class() == PackageClass::Os && !package.third_party
 }
 
 /// When the first of some sources becomes too old.

@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use konzert_api::own::ReportState;
 use parking_lot::Mutex;
 
-use super::images::{Findings, ImageScanner};
+use super::images::ImageScanner;
+use super::noted::Findings;
 use crate::advisories::AdvisoryStore;
 
 const INFALLIBLE: &str = "writing to a String cannot fail";
@@ -81,12 +82,17 @@ impl ScanMetrics {
     pub fn render(&self, now: Timestamp, page: &mut String) {
         let mut page = Page(page);
         let of_images = |count: fn(&ImageScanner) -> u64| self.images.as_deref().map_or(0, count);
-        let counters: [(&str, &str, u64); 4] = [
+        let counters: [(&str, &str, u64); 5] = [
             ("konzert_scan_reads_total", "Layers read to catalogue them.", of_images(ImageScanner::reads)),
             (
                 "konzert_scan_matches_total",
                 "Images matched against advisories.",
                 of_images(ImageScanner::matches),
+            ),
+            (
+                "konzert_scan_package_matches_total",
+                "Packages matched against advisories; one that images share is matched once.",
+                of_images(ImageScanner::package_matches),
             ),
             (
                 "konzert_scan_report_writes_total",
@@ -217,7 +223,7 @@ mod tests {
             digest: "sha256:1".into(),
             image: "we\"b\n".into(),
             state: ReportState::Partial,
-            findings: Arc::new(vec![finding("high"), finding("low"), finding("high")]),
+            findings: Arc::new(["high", "low", "high"].map(|severity| Arc::new(finding(severity))).to_vec()),
             containers: 3,
         };
         let mut text = String::new();

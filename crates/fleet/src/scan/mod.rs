@@ -8,7 +8,7 @@
 //! | `containers` | what runs, by a watch on pods |
 //! | `reports` | the loop that keeps reports, metrics and events current |
 //! | `exposures`, `events`, `metrics` | what people and dashboards are told |
-//! | `pool`, `recent` | memory: shared packages, bounded maps |
+//! | `pool`, `noted`, `recent` | memory: shared packages and their findings, bounded maps |
 
 mod containers;
 mod events;
@@ -17,16 +17,17 @@ mod images;
 pub(crate) mod judgement;
 mod layers;
 mod metrics;
+mod noted;
 mod pool;
 mod recent;
 mod reports;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use konzert_advisories::Database;
-use konzert_api::own::{FindingRef, ReportState};
+use konzert_api::own::ReportState;
 use konzert_images::{ContentStore, ImageDigest, ImageRecord};
 use kube::Client;
 use serde::Serialize;
@@ -35,8 +36,9 @@ use crate::advisories::AdvisoryStore;
 use crate::error::parse_digest;
 use crate::inventory::{RunningContainer, inventory};
 use crate::{FleetError, Shutdown};
-use images::{Asked, ImageScanner, Verdict};
+use images::{Asked, Depth, ImageScanner, Verdict};
 pub use metrics::ScanMetrics;
+pub use noted::Findings;
 
 /// Scans images and fleets. Shared by everything in a process that asks what is wrong.
 pub struct Scanner {
@@ -67,7 +69,7 @@ pub struct ContainerReport {
     /// Why the state is not complete.
     pub reasons: Vec<String>,
     /// Findings, worst first.
-    pub findings: Vec<FindingRef>,
+    pub findings: Findings,
 }
 
 /// What was found in a fleet.
@@ -84,6 +86,24 @@ pub struct FleetReport {
     pub exposed: usize,
     /// Containers of which nothing, or not everything, is known.
     pub unknown: usize,
+    /// Their images, and why.
+    pub incomplete: Vec<IncompleteImage>,
+}
+
+/// A running image whose silence is not safety.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncompleteImage {
+    /// A name of the image.
+    pub image: String,
+    /// Its digest; empty when the runtime does not tell.
+    pub digest: String,
+    /// Partial or unknown.
+    pub state: ReportState,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Containers that run it.
+    pub containers: usize,
 }
 
 /// What was found in one image.
@@ -103,7 +123,7 @@ pub struct ImageScan {
     /// Why the state is not complete.
     pub reasons: Vec<String>,
     /// Findings, worst first.
-    pub findings: Vec<FindingRef>,
+    pub findings: Findings,
     /// Revision of the advisory database; empty when there is none.
     pub database: String,
 }
@@ -166,49 +186,63 @@ impl Scanner {
         let running = inventory(self.client()?).await?;
         let digests: BTreeSet<String> = running.iter().map(|c| c.digest.clone()).collect();
         let verdicts = self.verdicts(&digests).await?;
-        let containers: Vec<ContainerReport> = running
-            .into_iter()
-            .map(|container| {
-                let verdict = &verdicts[&container.digest];
-                ContainerReport {
-                    state: verdict.state,
-                    reasons: verdict.reasons.clone(),
-                    findings: verdict.findings.to_vec(),
-                    container,
-                }
-            })
-            .collect();
+        let report = |container: RunningContainer| {
+            let verdict = &verdicts[&container.digest];
+            ContainerReport {
+                state: verdict.state,
+                reasons: verdict.reasons.clone(),
+                findings: verdict.findings.clone(),
+                container,
+            }
+        };
+        let containers: Vec<ContainerReport> = running.into_iter().map(report).collect();
+        let database = self.advisories.database()?.revision().to_owned();
+        let incomplete = incomplete(&containers);
         Ok(FleetReport {
             images: digests.len(),
-            database: self.advisories.database()?.revision().to_owned(),
+            database,
             exposed: containers.iter().filter(|c| !c.findings.is_empty()).count(),
-            unknown: containers.iter().filter(|c| c.state != ReportState::Complete).count(),
+            unknown: incomplete.iter().map(|image| image.containers).sum(),
+            incomplete,
             containers,
         })
     }
 
     /// Running containers that have one of these advisories, with only those findings.
+    pub async fn exposed(&self, ids: &[String]) -> Result<Vec<ContainerReport>, FleetError> {
+        Ok(self.who_has(ids).await?.containers)
+    }
+
+    /// As [`Self::exposed`], with what the question leaves open: the images of the whole fleet of which not everything is known.
     ///
     /// A query over the index from packages to images: only images that have a package the advisories speak of are looked at.
     /// An id that no advisory knows is an error: nobody being exposed to a typing mistake would look like safety.
-    pub async fn exposed(&self, ids: &[String]) -> Result<Vec<ContainerReport>, FleetError> {
+    pub async fn who_has(&self, ids: &[String]) -> Result<FleetReport, FleetError> {
         let wanted = self.advisory_ids(ids)?;
         let running = inventory(self.client()?).await?;
         let digests: BTreeSet<String> = running.iter().map(|c| c.digest.clone()).collect();
+        let database = self.advisories.database()?;
+        let now = Timestamp::now();
         let concerned = self.concerned(&digests, wanted.clone()).await?;
-        let verdicts = self.verdicts(&concerned).await?;
+        let mut verdicts = self.verdicts_by(&database, &digests, now, Depth::State).await?;
+        verdicts.extend(self.verdicts_by(&database, &concerned, now, Depth::Findings).await?);
         let report = |container: RunningContainer| {
-            let verdict = verdicts.get(&container.digest)?;
-            let findings: Vec<FindingRef> =
-                verdict.findings.iter().filter(|f| wanted.contains(&f.advisory)).cloned().collect();
-            (!findings.is_empty()).then(|| ContainerReport {
-                container,
-                state: verdict.state,
-                reasons: verdict.reasons.clone(),
-                findings,
-            })
+            let verdict = &verdicts[&container.digest];
+            let found = verdict.findings.iter().filter(|f| wanted.contains(&f.advisory));
+            let findings: Findings = Arc::new(found.cloned().collect());
+            ContainerReport { container, state: verdict.state, reasons: verdict.reasons.clone(), findings }
         };
-        Ok(running.into_iter().filter_map(report).collect())
+        let mut containers: Vec<ContainerReport> = running.into_iter().map(report).collect();
+        let incomplete = incomplete(&containers);
+        containers.retain(|container| !container.findings.is_empty());
+        Ok(FleetReport {
+            images: digests.len(),
+            database: database.revision().to_owned(),
+            exposed: containers.len(),
+            unknown: incomplete.iter().map(|image| image.containers).sum(),
+            incomplete,
+            containers,
+        })
     }
 
     async fn concerned(
@@ -256,7 +290,7 @@ impl Scanner {
         digests: &BTreeSet<String>,
     ) -> Result<HashMap<String, Arc<Verdict>>, FleetError> {
         let database = self.advisories.database()?;
-        self.verdicts_by(&database, digests, Timestamp::now()).await
+        self.verdicts_by(&database, digests, Timestamp::now(), Depth::Findings).await
     }
 
     /// As [`Self::verdicts`], by one database at one moment.
@@ -265,6 +299,7 @@ impl Scanner {
         database: &Arc<Database>,
         digests: &BTreeSet<String>,
         now: Timestamp,
+        depth: Depth,
     ) -> Result<HashMap<String, Arc<Verdict>>, FleetError> {
         let unreadable = match self.images {
             None => Verdict::unreadable("no content store on this machine"),
@@ -277,12 +312,29 @@ impl Scanner {
         let (database, advisories, digests) = (database.clone(), self.advisories.clone(), parsed(digests));
         let work = move || {
             let trust = |ecosystem: &str| advisories.trust(&database, ecosystem, now);
-            images.verdicts(&digests, Asked { database: &database, trust: &trust, now })
+            images.verdicts(&digests, Asked { database: &database, trust: &trust, now, depth })
         };
         let known = tokio::task::spawn_blocking(work).await.map_err(|_cancelled| FleetError::Cancelled)?;
         verdicts.extend(known.into_iter().map(|(digest, verdict)| (digest.into(), verdict)));
         Ok(verdicts)
     }
+}
+
+/// The images among some containers of which not everything is known, by name.
+pub fn incomplete(containers: &[ContainerReport]) -> Vec<IncompleteImage> {
+    let mut images: BTreeMap<(&str, &str), IncompleteImage> = BTreeMap::new();
+    for report in containers.iter().filter(|report| report.state != ReportState::Complete) {
+        let RunningContainer { image, digest, .. } = &report.container;
+        let new = || IncompleteImage {
+            image: image.clone(),
+            digest: digest.clone(),
+            state: report.state,
+            reasons: report.reasons.clone(),
+            containers: 0,
+        };
+        images.entry((image, digest)).or_insert_with(new).containers += 1;
+    }
+    images.into_values().collect()
 }
 
 fn scan_of(record: &ImageRecord, verdict: &Verdict) -> ImageScan {
@@ -293,7 +345,7 @@ fn scan_of(record: &ImageRecord, verdict: &Verdict) -> ImageScan {
         packages: verdict.packages,
         state: verdict.state,
         reasons: verdict.reasons.clone(),
-        findings: verdict.findings.to_vec(),
+        findings: verdict.findings.clone(),
         database: verdict.database.clone(),
     }
 }

@@ -38,8 +38,8 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         Some(&entry.value)
     }
 
-    /// Adds or replaces a value; returns the keys of those that had to go for it.
-    pub(crate) fn insert(&mut self, key: K, value: V, weight: usize) -> Vec<K> {
+    /// Adds or replaces a value; returns those that had to go for it.
+    pub(crate) fn insert(&mut self, key: K, value: V, weight: usize) -> Vec<(K, V)> {
         self.remove(&key);
         self.uses += 1;
         self.order.insert(self.uses, key.clone());
@@ -50,8 +50,8 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
             let Some((_, oldest)) = self.order.pop_first() else { break };
             if let Some(entry) = self.entries.remove(&oldest) {
                 self.weight -= entry.weight;
+                gone.push((oldest, entry.value));
             }
-            gone.push(oldest);
         }
         gone
     }
@@ -69,6 +69,10 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn contains(&self, key: &K) -> bool {
         self.entries.contains_key(key)
     }
@@ -83,9 +87,9 @@ mod tests {
         let mut recent = Recent::new(10);
         assert!(recent.insert("a", 1, 4).is_empty() && recent.insert("b", 2, 4).is_empty());
         assert_eq!(recent.get(&"a"), Some(&1));
-        assert_eq!(recent.insert("c", 3, 4), ["b"]);
+        assert_eq!(recent.insert("c", 3, 4), [("b", 2)]);
         assert!(recent.insert("a", 5, 1).is_empty(), "a replaced value weighs once");
-        assert_eq!(recent.insert("d", 4, 99), ["c", "a"]);
+        assert_eq!(recent.insert("d", 4, 99), [("c", 3), ("a", 5)]);
         assert_eq!(recent.get(&"d"), Some(&4));
         assert_eq!((recent.weight, recent.order.len()), (99, 1));
         assert_eq!(recent.remove(&"d"), Some(4));

@@ -21,12 +21,14 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, ResourceExt as _};
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::containers::Containers;
 use super::exposures::{Exposures, Running};
-use super::images::Findings;
+use super::images::Depth;
 use super::metrics::ImageGauge;
+use super::noted::Findings;
 use super::{Scanner, Verdict, events, judgement, parsed};
 use crate::changes::Changes;
 use crate::error::api_code;
@@ -119,13 +121,36 @@ struct Reports {
     client: Client,
     signals: Arc<Signals>,
     /// What is in the API, so that an unchanged verdict writes nothing. `None` before it was looked up.
-    written: Option<HashMap<String, ImageReportStatus>>,
+    written: Option<HashMap<String, Written>>,
+    /// What an earlier process wrote, until `exposures` knows it.
+    earlier: HashMap<String, ImageReportStatus>,
     owners: HashMap<String, ObjectMeta>,
     /// Owners that were looked for, found or not.
     looked_up: HashSet<String>,
     exposures: Exposures,
-    /// Whether what an earlier process told is known to `exposures`.
-    assumed: bool,
+}
+
+/// A report as it is in the API.
+struct Written {
+    content: Content,
+    /// What this process made it of, and for how many containers.
+    of: Option<(Arc<Verdict>, u32)>,
+}
+
+/// Digest of what a report says, without the revision of the database and the time.
+type Content = [u8; 32];
+
+impl Written {
+    /// Cheap: the findings of an image that nothing touched are the same list.
+    fn is_of(&self, verdict: &Verdict, running: u32) -> bool {
+        self.of.as_ref().is_some_and(|(known, containers)| {
+            let Verdict { distribution, packages, state, reasons, findings, database: _ } = &**known;
+            *containers == running
+                && Arc::ptr_eq(findings, &verdict.findings)
+                && (distribution, packages, state, reasons)
+                    == (&verdict.distribution, &verdict.packages, &verdict.state, &verdict.reasons)
+        })
+    }
 }
 
 /// A running image.
@@ -143,8 +168,8 @@ impl Reports {
             written: None,
             owners: HashMap::new(),
             looked_up: HashSet::new(),
+            earlier: HashMap::new(),
             exposures: Exposures::default(),
-            assumed: false,
         }
     }
 
@@ -175,7 +200,10 @@ impl Reports {
     async fn update(&mut self, now: Timestamp) -> Result<Option<Timestamp>, FleetError> {
         let changed_at = *self.signals.advisories_changed.lock();
         if self.written.is_none() {
-            self.written = Some(self.known_reports().await?);
+            self.earlier = self.known_reports().await?;
+            let known = self.earlier.iter();
+            let written = |status| Written { content: content(status), of: None };
+            self.written = Some(known.map(|(digest, status)| (digest.clone(), written(status))).collect());
         }
         let running = self.running().await?;
         let mut in_use: BTreeMap<String, InUse> = BTreeMap::new();
@@ -185,10 +213,9 @@ impl Reports {
         }
         let digests: BTreeSet<String> = in_use.keys().cloned().collect();
         let database = self.scanner.advisories.database()?;
-        let verdicts = self.scanner.verdicts_by(&database, &digests, now).await?;
-        if !std::mem::replace(&mut self.assumed, true) {
-            self.assume_told(&running, &verdicts);
-        }
+        let verdicts = self.scanner.verdicts_by(&database, &digests, now, Depth::Findings).await?;
+        let earlier = std::mem::take(&mut self.earlier);
+        self.assume_told(&earlier, &running, &verdicts);
         self.write_all(&in_use, &verdicts, now).await?;
         self.remove_others(&digests).await?;
         self.scanner.metrics.set_images(gauges(&in_use, &verdicts));
@@ -222,13 +249,22 @@ impl Reports {
     }
 
     /// An earlier process has told of what is in its reports.
-    fn assume_told(&mut self, running: &[RunningContainer], verdicts: &HashMap<String, Arc<Verdict>>) {
-        let written = self.written.as_ref();
+    fn assume_told(
+        &mut self,
+        earlier: &HashMap<String, ImageReportStatus>,
+        running: &[RunningContainer],
+        verdicts: &HashMap<String, Arc<Verdict>>,
+    ) {
+        if earlier.is_empty() {
+            return;
+        }
+        let listed =
+            |status: &ImageReportStatus| Arc::new(status.findings.iter().cloned().map(Arc::new).collect());
         let known = |digest: &String| -> Option<Findings> {
-            let status = written?.get(digest)?;
+            let status = earlier.get(digest)?;
             // The list is not all of it.
             let cut = status.truncated > 0;
-            Some(if cut { verdicts[digest].findings.clone() } else { Arc::new(status.findings.clone()) })
+            Some(if cut { verdicts[digest].findings.clone() } else { listed(status) })
         };
         let mut had: BTreeMap<&WorkloadRef, Running> = BTreeMap::new();
         for container in running {
@@ -267,18 +303,26 @@ impl Reports {
         let written = self.written.get_or_insert_default();
         let mut writes = Vec::new();
         for (digest, used) in in_use {
-            let status = status(&verdicts[digest], used.containers, now);
-            let known = written.get(digest);
-            if !known.is_some_and(|known| same(known, &status)) {
-                let spec = ImageReportSpec { digest: digest.clone(), image: used.image.clone() };
-                writes.push(write(self.client.clone(), spec, status, known.is_some()));
+            let verdict = &verdicts[digest];
+            let mut known = written.get_mut(digest);
+            if known.as_ref().is_some_and(|known| known.is_of(verdict, used.containers)) {
+                continue;
             }
+            let status = status(verdict, used.containers, now);
+            let new = Written { content: content(&status), of: Some((verdict.clone(), used.containers)) };
+            if let Some(known) = known.as_mut().filter(|known| known.content == new.content) {
+                **known = new;
+                continue;
+            }
+            let spec = ImageReportSpec { digest: digest.clone(), image: used.image.clone() };
+            let write = write(self.client.clone(), spec, status, known.is_some());
+            writes.push(async { write.await.map(|digest| (digest, new)) });
         }
         let mut writes = futures::stream::iter(writes).buffer_unordered(WRITERS);
         while let Some(done) = writes.next().await {
-            let (digest, status) = done?;
+            let (digest, new) = done?;
             self.scanner.metrics.count_report();
-            written.insert(digest, status);
+            written.insert(digest, new);
         }
         Ok(())
     }
@@ -301,13 +345,13 @@ async fn sleep_until(at: Option<Timestamp>) {
     tokio::time::sleep(left.min(FARTHEST)).await;
 }
 
-/// Returns what is written.
+/// Returns the digest of the image.
 async fn write(
     client: Client,
     spec: ImageReportSpec,
     status: ImageReportStatus,
     exists: bool,
-) -> Result<(String, ImageReportStatus), FleetError> {
+) -> Result<String, FleetError> {
     let api: Api<ImageReport> = Api::all(client);
     let (digest, name) = (spec.digest.clone(), report_name(&spec.digest));
     // A merge patch keeps what it does not name, and empty lists are not written out.
@@ -321,7 +365,7 @@ async fn write(
             // Somebody deleted it.
             Err(error) if api_code(&error) == Some(404) => {}
             Err(error) => return Err(FleetError::api(format!("update image report {name}"))(error)),
-            Ok(_) => return Ok((digest, status)),
+            Ok(_) => return Ok(digest),
         }
     }
     match api.create(&PostParams::default(), &ImageReport::new(&name, spec)).await {
@@ -331,7 +375,7 @@ async fn write(
     }
     let written = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
     written.map_err(FleetError::api(format!("update image report {name}")))?;
-    Ok((digest, status))
+    Ok(digest)
 }
 
 async fn delete(api: &Api<ImageReport>, name: &str) -> Result<(), FleetError> {
@@ -354,20 +398,26 @@ fn report_name(digest: &str) -> String {
     digest.replace(':', "-")
 }
 
-/// The same result; by which database and when does not count.
-fn same(known: &ImageReportStatus, new: &ImageReportStatus) -> bool {
-    let (database, scanned_at) = (new.database.clone(), new.scanned_at.clone());
-    ImageReportStatus { database, scanned_at, ..known.clone() } == *new
+/// What counts as a change: by which database and when does not.
+fn content(status: &ImageReportStatus) -> Content {
+    let result = ImageReportStatus { database: String::new(), scanned_at: String::new(), ..status.clone() };
+    let json = serde_json::to_vec(&result).expect("a report has string keys only");
+    Sha256::digest(json).into()
 }
 
 fn status(verdict: &Verdict, running: u32, now: Timestamp) -> ImageReportStatus {
     let mut bytes = 0;
-    let fits = |finding: &&FindingRef| {
+    let fits = |finding: &&Arc<FindingRef>| {
         bytes += listed_bytes(finding);
         bytes <= MAX_FINDINGS_BYTES
     };
-    let findings: Vec<FindingRef> =
-        verdict.findings.iter().take(MAX_FINDINGS).take_while(fits).cloned().collect();
+    let findings: Vec<FindingRef> = verdict
+        .findings
+        .iter()
+        .take(MAX_FINDINGS)
+        .take_while(fits)
+        .map(|finding| (**finding).clone())
+        .collect();
     let affected = verdict.findings.len();
     ImageReportStatus {
         state: verdict.state,
@@ -392,7 +442,7 @@ fn listed_bytes(finding: &FindingRef) -> usize {
     128 + all.map(|text| text.len() + 4).sum::<usize>()
 }
 
-fn summary(findings: &[FindingRef]) -> FindingSummary {
+fn summary(findings: &[Arc<FindingRef>]) -> FindingSummary {
     let mut summary = FindingSummary::default();
     for finding in findings {
         let counter = match finding.severity.as_str() {
@@ -428,6 +478,8 @@ fn count(number: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use konzert_api::own::ReportState;
+
     use super::*;
 
     fn finding(aliases: usize) -> FindingRef {
@@ -446,8 +498,10 @@ mod tests {
     #[test]
     fn reports_stay_far_below_the_limit_of_an_object_and_count_everything() {
         for (findings, aliases) in [(3, 0), (2000, 0), (2000, 40), (2, 100_000)] {
-            let verdict =
-                Verdict { findings: Arc::new(vec![finding(aliases); findings]), ..Verdict::default() };
+            let verdict = Verdict {
+                findings: Arc::new(vec![Arc::new(finding(aliases)); findings]),
+                ..Verdict::default()
+            };
             let status = status(&verdict, 1, Timestamp::UNIX_EPOCH);
             let bytes = serde_json::to_vec(&status).unwrap().len();
             assert!(bytes < MAX_FINDINGS_BYTES + 4096, "{findings} with {aliases}: {bytes}");
@@ -466,9 +520,13 @@ mod tests {
     fn another_database_with_the_same_answer_is_no_change() {
         let status = |database: &str, running| {
             let verdict = Verdict { database: database.into(), ..Verdict::default() };
-            status(&verdict, running, Timestamp::now())
+            content(&status(&verdict, running, Timestamp::now()))
         };
-        assert!(same(&status("a", 1), &status("b", 1)));
-        assert!(!same(&status("a", 1), &status("a", 2)));
+        assert_eq!(status("a", 1), status("b", 1));
+        assert_ne!(status("a", 1), status("a", 2));
+        let of = Written { content: status("a", 1), of: Some((Arc::default(), 1)) };
+        assert!(of.is_of(&of.of.as_ref().unwrap().0, 1) && !of.is_of(&Verdict::default(), 2));
+        let partial = Verdict { state: ReportState::Partial, ..Verdict::clone(&of.of.as_ref().unwrap().0) };
+        assert!(!of.is_of(&partial, 1));
     }
 }

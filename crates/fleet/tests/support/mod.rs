@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Cluster {
     pub(crate) client: Client,
     pub(crate) images: Arc<ContentStore>,
-    advisories: AdvisoryStore,
+    pub(crate) advisories: AdvisoryStore,
     _api: ApiServer,
     dir: tempfile::TempDir,
 }

@@ -72,7 +72,12 @@ async fn tell(data: &Path, printer: &Printer) -> Outcome {
     let started = Instant::now();
     let places = Places::of(data, Create::Yes)?;
     let listener = engine::listen(([127, 0, 0, 1], 6443).into()).await?;
-    let config = EngineConfig { places, node_name: NODE.into(), kubeconfig_copy: None };
+    let config = EngineConfig {
+        places,
+        node_name: NODE.into(),
+        kubeconfig_copy: None,
+        max_age: konzert_fleet::DEFAULT_MAX_AGE,
+    };
     let engine = Engine::start(listener, config).await?;
     let client = engine.api.client("quickstart");
     cluster::node_ready(&client, NODE).await?;

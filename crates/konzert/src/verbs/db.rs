@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use konzert_fleet::{AdvisoryStore, DatabaseStatus, FleetError, ImportReport, feed_addresses};
+use jiff::SignedDuration;
+use konzert_fleet::{
+    AdvisoryStore, DEFAULT_MAX_AGE, DatabaseStatus, FleetError, ImportReport, feed_addresses,
+};
 
 use crate::cli::{Db, Global};
 use crate::config::{Create, Places};
@@ -11,7 +14,8 @@ use crate::printer::{Printer, columns};
 
 pub(crate) async fn run(global: &Global, command: Db, printer: &Printer) -> Outcome {
     let places = Places::of(&global.data_dir, Create::Yes)?;
-    let store = AdvisoryStore::open(&places.advisories())?;
+    let max_age = if let Db::Status { max_age } = &command { *max_age } else { None };
+    let store = open(&places, max_age)?;
     match command {
         Db::Import { sources } => {
             for source in sources {
@@ -32,12 +36,18 @@ pub(crate) async fn run(global: &Global, command: Db, printer: &Printer) -> Outc
                 printer.result(&fetch(&store, &address, printer).await?, imported)?;
             }
         }
-        Db::Status => {
+        Db::Status { .. } => {
             let status = store.status().map_err(fleet_failure)?;
             printer.result(&status, status_table)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// The advisory database; sources older than `max_age` make results unknown.
+pub(crate) fn open(places: &Places, max_age: Option<SignedDuration>) -> Result<AdvisoryStore, Failure> {
+    let max_age = max_age.unwrap_or(DEFAULT_MAX_AGE);
+    AdvisoryStore::with_max_age(&places.advisories(), max_age).map_err(fleet_failure)
 }
 
 /// A file wins over a feed of the same name.

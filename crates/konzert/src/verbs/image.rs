@@ -8,7 +8,7 @@ use konzert_fleet::{Looked, Scope, inventory_report};
 use konzert_images::{ContentStore, Force, ImageDigest, ImageError, ImageRecord, LoadProgress, Reference};
 use serde::Serialize;
 
-use crate::cli::{Global, Image, SbomFormat};
+use crate::cli::{Format, Global, Image, SbomFormat};
 use crate::config::{Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
@@ -64,6 +64,12 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
             printer.result(&ImageLine::from(&record), |line| format!("removed {image} ({})", line.digest))?;
         }
         Image::Sbom { image, format } => {
+            if global.output == Format::Yaml {
+                return Err(Failure::usage(
+                    "--format and --output ask for different formats: a bill of materials is JSON",
+                    "leave `-o yaml` away; --format chooses between cyclonedx and spdx",
+                ));
+            }
             let record = find(&store, &image)?;
             let work = move || Looked::stored(&store, &record, Scope::All);
             let looked = tokio::task::spawn_blocking(work).await?.map_err(image_failure)?;

@@ -33,8 +33,12 @@ pub(crate) async fn run(global: &Global, args: &Up, printer: &Printer) -> Outcom
         None => EngineLock::take(&places.data)?,
     };
     let node_name = node_name(args)?;
-    let config =
-        EngineConfig { places: places.clone(), node_name, kubeconfig_copy: args.write_kubeconfig.clone() };
+    let config = EngineConfig {
+        places: places.clone(),
+        node_name,
+        kubeconfig_copy: args.write_kubeconfig.clone(),
+        max_age: args.max_age.unwrap_or(konzert_fleet::DEFAULT_MAX_AGE),
+    };
     let mut engine = Engine::start(listener, config).await?;
     printer.note(&format!(
         "engine ready after {} ms on https://{}\nkubeconfig: {}",
@@ -90,6 +94,9 @@ async fn detach(global: &Global, args: &Up, places: &Places, printer: &Printer) 
     }
     if let Some(name) = &args.node_name {
         command.arg("--node-name").arg(name);
+    }
+    if let Some(age) = args.max_age {
+        command.arg("--max-age").arg(format!("{}s", age.as_secs()));
     }
     command.args(std::iter::repeat_n("-v", usize::from(global.verbose)));
     // A process group of its own: Ctrl-C at this terminal is not meant for it.

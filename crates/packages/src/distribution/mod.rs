@@ -164,7 +164,7 @@ impl Distribution {
     /// Whether the distribution's advisories also name what is not fixed yet, so that they can stand for the advisories of
     /// a language about what the distribution packages.
     pub fn feed_covers_unfixed(&self) -> bool {
-        ["debian", "ubuntu", "rhel", "wolfi", "chainguard", "minimos"].contains(&self.id.as_str())
+        lists_unfixed(&self.ecosystem())
     }
 
     /// The `distro` qualifier of purls: `debian-12`, `wolfi`.
@@ -213,6 +213,19 @@ impl std::fmt::Display for Distribution {
             (Stage::Stable, false) => write!(f, "{} {}", self.id, self.version),
         }
     }
+}
+
+/// Distributions whose published advisories, in the forms that konzert reads (OSV, Debian's tracker, Alpine's secdb), also
+/// name what has no fix: Debian's tracker and CVE records, Ubuntu's CVE records, Azure Linux's records from OVAL.
+///
+/// The others publish notices of what was fixed: Alpine, Wolfi and Chainguard (secdb), AlmaLinux, Rocky, Oracle, Red Hat
+/// (its OSV records are errata; what is unfixed is in its VEX files only), SUSE and openSUSE, Amazon, Photon, Fedora, Mageia,
+/// openEuler, Alpaquita, `MinimOS`. Their silence about a vulnerability without a fix says nothing.
+const LISTS_UNFIXED: [&str; 3] = ["Debian", "Ubuntu", "Azure Linux"];
+
+/// Whether an ecosystem's advisories also name what is not fixed yet; false for what is no distribution.
+pub fn lists_unfixed(ecosystem: &str) -> bool {
+    LISTS_UNFIXED.contains(&ecosystem.split(':').next().unwrap_or_default())
 }
 
 /// Ubuntu's releases of April in even years.

@@ -54,7 +54,8 @@ fn database(packages: &[&str]) -> Arc<Database> {
 }
 
 fn ask(scanner: &ImageScanner, digests: &[ImageDigest], database: &Arc<Database>) -> Vec<usize> {
-    let asked = Asked { database, trust: &|_| Trust::Fresh, now: Timestamp::UNIX_EPOCH };
+    let asked =
+        Asked { database, trust: &|_| Trust::Fresh, now: Timestamp::UNIX_EPOCH, depth: Depth::Findings };
     let verdicts = scanner.verdicts(digests, asked);
     digests.iter().map(|digest| verdicts[digest].findings.len()).collect()
 }
@@ -112,11 +113,11 @@ fn packages_of_a_base_are_kept_once() {
     let scanner = ImageScanner::new(world.store.clone());
     ask(&scanner, &world.digests, &database(&[]));
     let memory = scanner.memory.lock();
-    let base: BTreeSet<*const Package> = world
+    let base: BTreeSet<*const Shared> = world
         .digests
         .iter()
         .flat_map(|digest| &memory.images.peek(digest).unwrap().packages)
-        .filter(|package| package.name == "base")
+        .filter(|shared| shared.package.name == "base")
         .map(Arc::as_ptr)
         .collect();
     assert_eq!(base.len(), 1);
@@ -132,7 +133,12 @@ fn an_image_that_cannot_be_read_is_unknown_until_the_store_changes() {
     let scanner = ImageScanner::new(world.store.clone());
     let database = database(&["base"]);
     let state = || {
-        let asked = Asked { database: &database, trust: &|_| Trust::Fresh, now: Timestamp::UNIX_EPOCH };
+        let asked = Asked {
+            database: &database,
+            trust: &|_| Trust::Fresh,
+            now: Timestamp::UNIX_EPOCH,
+            depth: Depth::Findings,
+        };
         scanner.verdicts(&world.digests, asked)[&world.digests[0]].clone()
     };
     let unread = state();

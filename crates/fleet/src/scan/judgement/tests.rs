@@ -24,10 +24,10 @@ fn image(id: &str, version: &str, packages: Vec<Package>) -> Catalogue {
     Catalogue { distribution, packages, complete: true, ..Catalogue::default() }
 }
 
-/// Sources for Debian 12 and 10 and npm; one that is too old for `PyPI`; none for anything else.
+/// Sources for Debian 12 and 10, Alpine 3.23 and npm; one that is too old for `PyPI`; none for anything else.
 fn trust(ecosystem: &str) -> Trust {
     match ecosystem {
-        "Debian:12" | "Debian:10" | "npm" => Trust::Fresh,
+        "Debian:12" | "Debian:10" | "Alpine:v3.23" | "npm" => Trust::Fresh,
         "PyPI" => Trust::Stale { location: "pypa.zip".into(), as_of: Timestamp::UNIX_EPOCH },
         _ => Trust::NotCovered,
     }
@@ -45,6 +45,7 @@ fn silence_is_judged_by_these_rules() {
     use ReportState::{Complete, Partial, Unknown};
     let npm = || package(PackageKind::Npm, "left", "npm");
     let owned = || Package { owned_by: Some("python3-web".into()), ..pypi() };
+    let python_web = || package(PackageKind::Deb, "python3-web", "Debian:12");
     let vendor = || Package { third_party: true, ..package(PackageKind::Deb, "docker-ce", "Debian:12") };
     let generic = || package(PackageKind::Generic, "blob", "");
     let stale = "the advisories for PyPI are too old: pypa.zip speaks as of 1970-01-01T00:00:00Z";
@@ -90,9 +91,29 @@ fn silence_is_judged_by_these_rules() {
         ),
         (
             "a language package of the distribution",
-            image("debian", "12", vec![deb("Debian:12"), owned()]),
+            image("debian", "12", vec![deb("Debian:12"), python_web(), owned()]),
             Complete,
             "",
+        ),
+        (
+            "a language package of somebody else's package",
+            image(
+                "debian",
+                "12",
+                vec![deb("Debian:12"), Package { third_party: true, ..python_web() }, owned()],
+            ),
+            Unknown,
+            &format!("{stale}; not from the distribution, whose advisories do not speak of it: python3-web"),
+        ),
+        (
+            "a language package of a distribution whose feed names only what is fixed",
+            image(
+                "alpine",
+                "3.23.1",
+                vec![package(PackageKind::Apk, "python3-web", "Alpine:v3.23"), owned()],
+            ),
+            Unknown,
+            stale,
         ),
         ("an owned one where the owner's feed is not known", image("", "", vec![owned()]), Unknown, stale),
         (
@@ -128,6 +149,55 @@ fn silence_is_judged_by_these_rules() {
     .collect();
     for (what, image, state, reasons) in rows {
         assert_eq!(judged(&image), (state, reasons.to_owned()), "{what}");
+    }
+}
+
+/// A row for each kind of package: `id` and `version` of the distribution, empty for a language alone.
+const KINDS: [(&str, &str, PackageKind, &str); 19] = [
+    ("debian", "12", PackageKind::Deb, "Debian:12"),
+    ("ubuntu", "24.04", PackageKind::Deb, "Ubuntu:24.04:LTS"),
+    ("alpine", "3.23.1", PackageKind::Apk, "Alpine:v3.23"),
+    ("wolfi", "", PackageKind::Apk, "Wolfi"),
+    ("chainguard", "", PackageKind::Apk, "Chainguard"),
+    ("almalinux", "9.4", PackageKind::Rpm, "AlmaLinux:9"),
+    ("rocky", "9.4", PackageKind::Rpm, "Rocky Linux:9"),
+    ("rhel", "9.4", PackageKind::Rpm, "Red Hat:enterprise_linux:9"),
+    ("ol", "9.4", PackageKind::Rpm, "Oracle Linux:9"),
+    ("amzn", "2023", PackageKind::Rpm, "Amazon Linux:2023"),
+    ("azurelinux", "3.0", PackageKind::Rpm, "Azure Linux:3"),
+    ("", "", PackageKind::Pypi, "PyPI"),
+    ("", "", PackageKind::Npm, "npm"),
+    ("", "", PackageKind::Golang, "Go"),
+    ("", "", PackageKind::Cargo, "crates.io"),
+    ("", "", PackageKind::Maven, "Maven"),
+    ("", "", PackageKind::Gem, "RubyGems"),
+    ("", "", PackageKind::Nuget, "NuGet"),
+    ("", "", PackageKind::Composer, "Packagist"),
+];
+
+#[test]
+fn a_source_that_is_stale_missing_or_of_something_else_makes_every_kind_unknown() {
+    for (id, version, kind, name) in KINDS {
+        let image = image(id, version, vec![package(kind, "lib", name)]);
+        let state = |trust: &(dyn Fn(&str) -> Trust + Sync)| {
+            let known = Known { any_advisories: true, trust, now: NOW.parse().unwrap() };
+            let (state, reasons) = judge(&Subject::of(&image), known);
+            (state, reasons.join("; "))
+        };
+        assert_eq!(state(&|_| Trust::Fresh), (ReportState::Complete, String::new()), "{name}");
+        let missing = (ReportState::Unknown, format!("no advisory source covers {name}"));
+        assert_eq!(state(&|_| Trust::NotCovered), missing);
+        // Sources for everything but this one.
+        let others = |asked: &str| if asked == name { Trust::NotCovered } else { Trust::Fresh };
+        assert_eq!(state(&others), missing);
+        let stale = |_: &str| Trust::Stale { location: "all.zip".into(), as_of: Timestamp::UNIX_EPOCH };
+        let reason =
+            format!("the advisories for {name} are too old: all.zip speaks as of 1970-01-01T00:00:00Z");
+        assert_eq!(state(&stale), (ReportState::Unknown, reason));
+        let partial = Catalogue { complete: false, warnings: vec!["cut".into()], ..image.clone() };
+        let known = Known { any_advisories: true, trust: &|_| Trust::Fresh, now: NOW.parse().unwrap() };
+        let read = judge(&Subject::of(&partial), known);
+        assert_eq!(read, (ReportState::Partial, vec!["cut".to_owned()]), "{name}");
     }
 }
 

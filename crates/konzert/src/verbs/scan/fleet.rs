@@ -6,19 +6,22 @@
 use std::sync::Arc;
 
 use konzert_advisories::Severity;
-use konzert_api::own::{FindingRef, ReportState};
+use konzert_api::own::FindingRef;
 use konzert_fleet::report::{Report, Target};
 use konzert_fleet::{
-    AdvisoryStore, ContainerReport, Decisions, FleetReport, Looked, Scanner, Scope, inventory,
+    ContainerReport, Decisions, Findings, FleetReport, Looked, Scanner, Scope, incomplete, inventory,
 };
 use konzert_images::ContentStore;
 
-use super::{Shape, end, judge, print, severity};
+use super::{Shape, judge, print, severity, tell_idle};
 use crate::cli::{Format, Global, Scan};
 use crate::config::{self, Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
-use crate::verbs::{fleet_failure, image_failure};
+use crate::verbs::{db, fleet_failure, image_failure};
+
+/// Images whose reasons are printed on stderr.
+const MAX_TOLD: usize = 20;
 
 pub(super) async fn run(
     global: &Global,
@@ -34,49 +37,68 @@ pub(super) async fn run(
     if let Shape::Ours(format) = shape
         && !decided
     {
-        let advisories = AdvisoryStore::open(&places.advisories()).map_err(fleet_failure)?;
+        let advisories = db::open(&places, args.max_age)?;
         let found = live(args, Scanner::new(client, Some(images), advisories)).await?;
-        show(&found, format, printer)?;
-        let all = found.containers.iter().flat_map(|c| &c.findings);
-        return Ok(verdict(args, all, found.unknown > 0));
+        return end(args, &found, format, printer);
     }
     let running = inventory(&client).await.map_err(fleet_failure)?;
     let scope = decisions.scope;
     let work = move || Looked::running(&images, running, scope);
-    let report = judge(global, tokio::task::spawn_blocking(work).await?, decisions)?;
+    let report = judge(global, args, tokio::task::spawn_blocking(work).await?, decisions)?;
     let Shape::Ours(format) = shape else { return print(args, &report, shape, printer) };
-    show(&containers(args, &report), format, printer)?;
-    Ok(end(args, &report, printer))
+    tell_idle(&report, printer);
+    end(args, &containers(args, &report), format, printer)
 }
 
 async fn live(args: &Scan, scanner: Arc<Scanner>) -> Result<FleetReport, Failure> {
-    let mut found = scanner.scan_fleet().await.map_err(fleet_failure)?;
-    if !args.advisory.is_empty() {
-        found.containers = scanner.exposed(&args.advisory).await.map_err(fleet_failure)?;
-        found.exposed = found.containers.len();
-    }
+    let found = match &args.advisory[..] {
+        [] => scanner.scan_fleet().await,
+        // The index answers it: only images that may have it are matched.
+        ids => scanner.who_has(ids).await,
+    };
+    let mut found = found.map_err(fleet_failure)?;
     if args.only_fixed {
         for container in &mut found.containers {
-            container.findings.retain(|f| !f.fixed.is_empty());
+            Arc::make_mut(&mut container.findings).retain(|f| !f.fixed.is_empty());
         }
+        found.exposed = found.containers.iter().filter(|c| !c.findings.is_empty()).count();
     }
     Ok(found)
 }
 
-fn show(found: &FleetReport, format: Format, printer: &Printer) -> Result<(), Failure> {
+/// Prints the report, says on stderr what is not known, and how the run ends.
+fn end(args: &Scan, found: &FleetReport, format: Format, printer: &Printer) -> Outcome {
     match format {
         Format::Table => printer.data(&fleet_table(found)),
         Format::Json => printer.data(&serde_json::to_string_pretty(found)?),
         Format::Yaml => printer.data(&serde_saphyr::to_string(found)?),
     }
-    Ok(())
+    for note in notes(found) {
+        printer.note(&note);
+    }
+    Ok(verdict(args, found))
+}
+
+/// Why images are not known to be clean; each reason of an image once, whatever runs it.
+fn notes(found: &FleetReport) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for image in found.incomplete.iter().take(MAX_TOLD) {
+        let state = format!("{:?}", image.state).to_lowercase();
+        notes.extend(image.reasons.iter().map(|reason| format!("{}: {state}: {reason}", image.image)));
+    }
+    match found.incomplete.len().saturating_sub(MAX_TOLD) {
+        0 => {}
+        more => notes.push(format!("{more} more images are not known to be clean; `-o json` lists them all")),
+    }
+    notes
 }
 
 /// The same report by container. Asked for an advisory, only containers that have it.
 fn containers(args: &Scan, report: &Report) -> FleetReport {
     let mut containers = Vec::new();
     for target in &report.targets {
-        let findings: Vec<FindingRef> = target.findings.iter().map(|f| reference(target, f)).collect();
+        let references = target.findings.iter().map(|f| Arc::new(reference(target, f)));
+        let findings: Findings = Arc::new(references.collect());
         containers.extend(target.running.iter().map(|container| ContainerReport {
             container: container.clone(),
             state: target.state,
@@ -84,7 +106,7 @@ fn containers(args: &Scan, report: &Report) -> FleetReport {
             findings: findings.clone(),
         }));
     }
-    let unknown = containers.iter().filter(|c| c.state != ReportState::Complete).count();
+    let incomplete = incomplete(&containers);
     if !args.advisory.is_empty() {
         containers.retain(|c| !c.findings.is_empty());
     }
@@ -96,7 +118,8 @@ fn containers(args: &Scan, report: &Report) -> FleetReport {
         images: report.targets.len(),
         database: report.revision.clone(),
         exposed: containers.iter().filter(|c| !c.findings.is_empty()).count(),
-        unknown,
+        unknown: incomplete.iter().map(|image| image.containers).sum(),
+        incomplete,
         containers,
     }
 }
@@ -115,11 +138,12 @@ fn reference(target: &Target, finding: &konzert_advisories::Finding) -> FindingR
 }
 
 /// With a threshold, what is unknown never passes as clean.
-fn verdict<'a>(args: &Scan, mut findings: impl Iterator<Item = &'a FindingRef>, unknown: bool) -> Exit {
+fn verdict(args: &Scan, found: &FleetReport) -> Exit {
     let Some(threshold) = args.fail_on else { return Exit::Done };
     let at_least = severity(threshold);
-    let hit = findings.any(|f| Severity::parse(&f.severity).unwrap_or_default() >= at_least);
-    if hit || unknown { Exit::Findings } else { Exit::Done }
+    let mut findings = found.containers.iter().flat_map(|c| c.findings.iter());
+    let hit = findings.any(|f| Severity::parse(&f.severity).unwrap_or_default().reaches(at_least));
+    if hit || found.unknown > 0 { Exit::Findings } else { Exit::Done }
 }
 
 fn fleet_table(found: &FleetReport) -> String {
@@ -156,7 +180,7 @@ fn container_row(report: &ContainerReport) -> Vec<String> {
     ]
 }
 
-fn summary(findings: &[FindingRef]) -> String {
+fn summary(findings: &[Arc<FindingRef>]) -> String {
     match findings {
         [] => "0".to_owned(),
         [one] => format!("{} ({})", one.advisory, one.severity),

@@ -47,7 +47,7 @@ pub(super) fn decisions(args: &Scan, fleet: bool, printer: &Printer) -> Result<D
 
 fn ignore(file: &Path) -> Result<(String, Ignores), Failure> {
     let name = file.display().to_string();
-    let bytes = read(file, "an ignore file")?;
+    let bytes = read(file, "name an ignore file that is there and readable")?;
     let read = Ignores::parse(&bytes, &name).map_err(|error| {
         Failure::failed(error)
             .into_usage()
@@ -57,32 +57,42 @@ fn ignore(file: &Path) -> Result<(String, Ignores), Failure> {
 }
 
 fn vex(file: &Path) -> Result<Document, Failure> {
-    let bytes = read(file, "a VEX document")?;
+    let bytes = read(file, "name a VEX document that is there and readable")?;
     Document::parse(&bytes, &file.display().to_string())
         .map_err(|error| Failure::failed(error).into_usage().hint("give an OpenVEX 0.2.0 document in JSON"))
 }
 
-/// A regular file, up to a bound.
-pub(super) fn read(file: &Path, what: &str) -> Result<Vec<u8>, Failure> {
-    let shown = file.display();
-    let fault = |error: std::io::Error| {
-        Failure::usage(
-            format!("cannot read {shown}: {error}"),
-            format!("name {what} that is there and readable"),
-        )
-    };
-    // A pipe would hang; process substitution is the only loss.
-    let meta = std::fs::metadata(file).map_err(fault)?;
-    if !meta.is_file() {
-        return Err(Failure::usage(format!("{shown}: not a file"), format!("name {what}")));
+/// What a path must lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    File,
+    Directory,
+}
+
+/// Says what is wrong with a path before anything is read or made. A pipe would hang; process substitution is the only loss.
+pub(super) fn check(path: &Path, sort: Sort, hint: &str) -> Result<(), Failure> {
+    let shown = path.display();
+    let fault = |error: std::io::Error| Failure::usage(format!("cannot read {shown}: {error}"), hint);
+    let meta = std::fs::metadata(path).map_err(fault)?;
+    match sort {
+        Sort::Directory if !meta.is_dir() => Err(Failure::usage(format!("{shown}: not a directory"), hint)),
+        Sort::File if meta.is_dir() => Err(Failure::usage(format!("{shown}: a directory, not a file"), hint)),
+        Sort::File if !meta.is_file() => Err(Failure::usage(format!("{shown}: not a file"), hint)),
+        Sort::Directory => std::fs::read_dir(path).map(drop).map_err(fault),
+        Sort::File => File::open(path).map(drop).map_err(fault),
     }
+}
+
+/// A regular file, up to a bound.
+pub(super) fn read(file: &Path, hint: &str) -> Result<Vec<u8>, Failure> {
+    check(file, Sort::File, hint)?;
+    let shown = file.display();
     let mut bytes = Vec::new();
-    File::open(file).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(fault)?;
+    File::open(file)
+        .and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}"), hint))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(
-            format!("{shown}: longer than {MAX_BYTES} bytes"),
-            format!("name {what}"),
-        ));
+        return Err(Failure::usage(format!("{shown}: longer than {MAX_BYTES} bytes"), hint));
     }
     Ok(bytes)
 }

@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use konzert_advisories::Severity;
 use konzert_fleet::report::{Report, ReportFormat, Section, TargetKind, sections};
-use konzert_fleet::{AdvisoryStore, Decisions, Looked, Scope, scan_report};
+use konzert_fleet::{Decisions, Looked, Scope, scan_report};
 use konzert_images::ContentStore;
 
-use super::db::fleet_failure;
+use super::db::{self, fleet_failure};
 use super::image::{find, image_failure, load_progress};
 use crate::cli::{Format, Global, Scan, ScanFormat, Threshold};
 use crate::config::{Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
+use input::Sort;
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -53,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: &Scan, printer: &Printer) -> Outc
     let (data_dir, shown) = (global.data_dir.clone(), printer.clone());
     let work = move || look(&target, &data_dir, scope, &shown);
     let looked = tokio::task::spawn_blocking(work).await??;
-    let report = judge(global, looked, &decisions)?;
+    let report = judge(global, args, looked, &decisions)?;
     print(args, &report, shape, printer)
 }
 
@@ -120,27 +121,29 @@ fn look(target: &Target, data_dir: &Path, scope: Scope, printer: &Printer) -> Re
             Ok(vec![Looked::stored(&store, &record, scope).map_err(image_failure)?])
         }
         Target::Oci(dir) => {
-            if !dir.is_dir() {
-                return Err(Failure::usage(
-                    format!("{}: not a directory", dir.display()),
-                    "`oci:DIR` is an OCI layout; a file is `archive:FILE`",
-                ));
-            }
+            input::check(dir, Sort::Directory, "`oci:DIR` is an OCI layout; a file is `archive:FILE`")?;
             images(TargetKind::Oci, dir)
         }
-        Target::Archive(file) => images(TargetKind::Archive, file),
+        Target::Archive(file) => {
+            let hint = "`archive:FILE` is an image in a file; a directory is `oci:DIR` or `rootfs:DIR`";
+            input::check(file, Sort::File, hint)?;
+            images(TargetKind::Archive, file)
+        }
         Target::Rootfs(dir) => {
+            let hint = "`rootfs:DIR` is a directory with the files of a system; an image in a file is `archive:FILE`";
+            input::check(dir, Sort::Directory, hint)?;
             let progress = RefCell::new(printer.progress(&format!("reading {}", dir.display())));
             let told = |entries| progress.borrow_mut().update(&format!("{entries} entries"));
             let looked = Looked::rootfs(dir, scope, &told).map_err(image_failure);
             Ok(vec![looked.map_err(|failure| match failure.hint {
                 Some(_) => failure,
-                None => failure.hint("`rootfs:DIR` is a directory with the files of a system"),
+                None => failure.hint(hint),
             })?])
         }
         Target::Sbom(file) => {
             let name = file.display().to_string();
-            let bytes = input::read(file, "a document")?;
+            let hint = "`sbom:FILE` is a CycloneDX or SPDX document in JSON; a directory is `rootfs:DIR` or `oci:DIR`";
+            let bytes = input::read(file, hint)?;
             let looked = Looked::sbom(&bytes, &name).map_err(|error| {
                 Failure::failed(error)
                     .into_usage()
@@ -151,9 +154,14 @@ fn look(target: &Target, data_dir: &Path, scope: Scope, printer: &Printer) -> Re
     }
 }
 
-fn judge(global: &Global, looked: Vec<Looked>, decisions: &Decisions) -> Result<Report, Failure> {
+fn judge(
+    global: &Global,
+    args: &Scan,
+    looked: Vec<Looked>,
+    decisions: &Decisions,
+) -> Result<Report, Failure> {
     let places = Places::of(&global.data_dir, Create::Yes)?;
-    let advisories = AdvisoryStore::open(&places.advisories()).map_err(fleet_failure)?;
+    let advisories = db::open(&places, args.max_age)?;
     scan_report(looked, &advisories, decisions, VERSION, Timestamp::now()).map_err(fleet_failure)
 }
 
@@ -192,8 +200,8 @@ fn lined_up(section: &Section) -> String {
     text
 }
 
-/// Notes on stderr, and the exit code. With a threshold, what is unknown never passes as clean.
-fn end(args: &Scan, report: &Report, printer: &Printer) -> Exit {
+/// Ignores that do nothing, on stderr.
+fn tell_idle(report: &Report, printer: &Printer) {
     for row in &report.expired {
         let day = row.rule.expires.map(|day| day.to_string()).unwrap_or_default();
         printer.note(&format!(
@@ -207,6 +215,11 @@ fn end(args: &Scan, report: &Report, printer: &Printer) -> Exit {
             row.file, row.rule.line, row.rule.id
         ));
     }
+}
+
+/// Notes on stderr, and the exit code. With a threshold, what is unknown never passes as clean.
+fn end(args: &Scan, report: &Report, printer: &Printer) -> Exit {
+    tell_idle(report, printer);
     let Some(threshold) = args.fail_on else { return Exit::Done };
     if report.reaches(severity(threshold)) {
         return Exit::Findings;
@@ -225,6 +238,7 @@ fn end(args: &Scan, report: &Report, printer: &Printer) -> Exit {
 /// The severity a threshold stands for.
 pub(crate) fn severity(threshold: Threshold) -> Severity {
     match threshold {
+        Threshold::Unknown => Severity::Unknown,
         Threshold::Low => Severity::Low,
         Threshold::Medium => Severity::Medium,
         Threshold::High => Severity::High,
