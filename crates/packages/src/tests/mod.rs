@@ -5,6 +5,7 @@ mod executables;
 mod hostile;
 mod jars;
 mod layers;
+mod orders;
 mod parsers;
 mod real;
 mod rpm;
