@@ -144,10 +144,11 @@ fn ecosystems_of(name: &str, pro: bool) -> Vec<String> {
         return Vec::new();
     }
     let own = ecosystem::canonical(name);
-    let mut all = Vec::with_capacity(3);
+    let mut all = Vec::with_capacity(4);
     if let Some(release) = own.strip_prefix("Ubuntu:").filter(|release| pro && !release.starts_with("Pro:")) {
         all.push(format!("Ubuntu:Pro:{release}"));
     }
+    all.extend(ecosystem::without_service_pack(&own).map(str::to_owned));
     // Some old records name no release.
     let base = ecosystem::base(&own).to_owned();
     let bare = (base != own).then_some(base);
@@ -256,7 +257,10 @@ impl Asked<'_> {
                 Placed::Outside => {}
             }
         }
-        if view.versions().any(|listed| listed == version) {
+        let same = |listed: &str| {
+            listed == version || ecosystem::compare(self.order, listed, &version) == Some(Ordering::Equal)
+        };
+        if view.versions().any(same) {
             let fixes = view.ranges().filter_map(|range| next_fixed(self.order, &version, range));
             let fixed = fixes.min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(Ordering::Equal));
             return says(state, fixed);

@@ -9,5 +9,6 @@ mod orders;
 mod parsers;
 mod real;
 mod rpm;
+mod states;
 mod support;
 mod vectors;

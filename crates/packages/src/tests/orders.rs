@@ -7,7 +7,7 @@ use crate::version::VersionOrder;
 #[test]
 fn the_ecosystems_own_tools_say_so() {
     let rows: [(VersionOrder, &str, Ordering, &str); 14] = [
-        // Composer\\Semver normalises before it compares.
+        // composer/semver normalises before it compares.
         (VersionOrder::Packagist, "v2.0", Equal, "2.0.0"),
         (VersionOrder::Packagist, "1.10", Less, "1.10.0.1"),
         (VersionOrder::Packagist, "1.0.0-BETA2", Less, "1.0.0"),
