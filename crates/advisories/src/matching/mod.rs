@@ -160,11 +160,11 @@ fn ecosystems_of(name: &str, pro: bool) -> Vec<String> {
 /// The keys of the database that the findings of a package depend on: ecosystem and package name.
 pub fn lookups(package: &Package) -> Vec<(String, String)> {
     let ecosystems = ecosystems_of(&package.ecosystem, has_pro_fix(package));
-    let key = |ecosystem: String| {
-        let name = name_in(&ecosystem, package).into_owned();
-        (ecosystem, name)
+    let keys = |ecosystem: String| {
+        let names: Vec<String> = names_in(&ecosystem, package).map(Cow::into_owned).collect();
+        names.into_iter().map(move |name| (ecosystem.clone(), name))
     };
-    ecosystems.into_iter().map(key).collect()
+    ecosystems.into_iter().flat_map(keys).collect()
 }
 
 fn by_source(ecosystem: &str, package: &Package) -> bool {
@@ -175,9 +175,9 @@ fn by_source(ecosystem: &str, package: &Package) -> bool {
     }
 }
 
-fn name_in<'a>(ecosystem: &str, package: &'a Package) -> Cow<'a, str> {
+fn names_in<'a>(ecosystem: &'a str, package: &'a Package) -> impl Iterator<Item = Cow<'a, str>> {
     let name = if by_source(ecosystem, package) { &package.source_name } else { &package.name };
-    ecosystem::package_name(ecosystem, name)
+    std::iter::once(name).chain(&package.also).map(|name| ecosystem::package_name(ecosystem, name))
 }
 
 fn match_package(
@@ -188,9 +188,9 @@ fn match_package(
 ) -> Vec<Finding> {
     let mut hits: Vec<Hit<'_>> = Vec::new();
     let mut pro_groups = Vec::new();
-    for name in ecosystems {
+    for (name, key) in ecosystems.iter().flat_map(|name| names_in(name, package).map(move |key| (name, key)))
+    {
         let order = ecosystem::order(name);
-        let key = name_in(name, package);
         let pro = name.starts_with("Ubuntu:Pro:");
         let Some(key) = database.key(name, &key) else { continue };
         if !pro && options.missing_epoch == MissingEpoch::Zero && is_above(&key, order, name, package) {

@@ -38,10 +38,8 @@ fn one_version_is_one_version_and_ranges_may_touch() {
         (&two, "1.5.0", 1),
     ];
     for (events, version, want) in rows {
-        let found = hits(
-            affected("npm", "a", events, &json!([])),
-            package(PackageKind::Npm, "npm", "a", version),
-        );
+        let found =
+            hits(affected("npm", "a", events, &json!([])), package(PackageKind::Npm, "npm", "a", version));
         assert_eq!(found, want, "{events} {version}");
     }
 }
@@ -81,7 +79,8 @@ fn ecosystems_with_an_address_or_a_product() {
     for (kind, installed, published, want) in rows {
         let one = package(kind, installed, "a", "1");
         assert_eq!(hits(affected(published, "a", &until, &json!([])), one.clone()), want, "{published}");
-        let asked = lookups(&one).iter().any(|(ecosystem, _)| *ecosystem == crate::ecosystem::canonical(published));
+        let asked =
+            lookups(&one).iter().any(|(ecosystem, _)| *ecosystem == crate::ecosystem::canonical(published));
         assert_eq!(asked, want == 1, "{published}");
     }
 }
@@ -92,13 +91,16 @@ fn where_a_feed_names_only_fixes_a_language_is_asked_itself() {
         owned_by: Some(owner.into()),
         ..package(PackageKind::Pypi, "PyPI", "idna", "3")
     };
-    for (ecosystem, kind, want) in
-        [("Alpine:v3.20", PackageKind::Apk, 1), ("Wolfi", PackageKind::Apk, 1), ("Debian:12", PackageKind::Deb, 0)]
-    {
+    for (ecosystem, kind, want) in [
+        ("Alpine:v3.20", PackageKind::Apk, 1),
+        ("Wolfi", PackageKind::Apk, 1),
+        ("Debian:12", PackageKind::Deb, 0),
+    ] {
         let until = json!([{"introduced": "0"}, {"fixed": "1"}]);
         let mut of_feed = affected(ecosystem, "bash", &until, &json!([]));
         of_feed.id = "FEED-1".into();
-        let db = Database::new([of_feed, affected("PyPI", "idna", &json!([{"introduced": "0"}]), &json!([]))]);
+        let db =
+            Database::new([of_feed, affected("PyPI", "idna", &json!([{"introduced": "0"}]), &json!([]))]);
         let image = catalogue(vec![package(kind, ecosystem, "py3-idna", "3"), python("py3-idna")]);
         assert_eq!(find(&db, &image, &MatchOptions::default()).findings.len(), want, "{ecosystem}");
     }
@@ -127,4 +129,17 @@ fn a_line_of_secdb_is_words_and_one_or_several_vulnerabilities() {
         "CVE-2026-1=",
     ];
     assert_eq!(found, want);
+}
+
+#[test]
+fn every_name_that_an_archive_may_have_is_asked_for() {
+    let until = json!([{"introduced": "0"}, {"fixed": "5.3.18"}]);
+    let spring = Package {
+        also: vec!["org.springframework:spring-webmvc".into()],
+        ..package(PackageKind::Maven, "Maven", "spring.webmvc:spring-webmvc", "5.3.17")
+    };
+    let advisory = || affected("Maven", "org.springframework:spring-webmvc", &until, &json!([]));
+    assert_eq!(hits(advisory(), spring.clone()), 1);
+    assert_eq!(hits(advisory(), Package { version: "5.3.18".into(), ..spring.clone() }), 0);
+    assert!(lookups(&spring).contains(&("Maven".into(), "org.springframework:spring-webmvc".into())));
 }

@@ -23,7 +23,10 @@ fn a_dpkg_package_is_there_as_soon_as_its_files_are() {
 fn of_two_copies_the_one_that_nobody_owns_is_kept() {
     let found = of(&[
         ("etc/os-release", b"ID=alpine\nVERSION_ID=3.20.1\n"),
-        ("lib/apk/db/installed", b"P:py3-idna\nV:3.7-r0\nF:usr/lib/python3.12/site-packages/idna-3.7.dist-info\nR:METADATA\n"),
+        (
+            "lib/apk/db/installed",
+            b"P:py3-idna\nV:3.7-r0\nF:usr/lib/python3.12/site-packages/idna-3.7.dist-info\nR:METADATA\n",
+        ),
         ("usr/lib/python3.12/site-packages/idna-3.7.dist-info/METADATA", b"Name: idna\nVersion: 3.7\n"),
         ("usr/local/lib/python3.12/site-packages/idna-3.7.dist-info/METADATA", b"Name: idna\nVersion: 3.7\n"),
     ]);
