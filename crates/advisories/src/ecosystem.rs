@@ -60,6 +60,9 @@ pub fn canonical(name: &str) -> String {
         "Alpine" => alpine(release),
         "AlmaLinux" | "Rocky Linux" | "Oracle Linux" | "CentOS" => format!("{base}:{}", parts(release, 1)),
         "Red Hat" => format!("Red Hat:{}", red_hat(release)),
+        "SUSE" => suse(release).unwrap_or_else(|| name.to_owned()),
+        // The address of another registry: names are the same there, and an installed package does not tell where it is from.
+        "Maven" | "Packagist" | "npm" | "PyPI" => base.to_owned(),
         _ => name.to_owned(),
     }
 }
@@ -92,6 +95,23 @@ fn red_hat(release: &str) -> String {
         (Some(stream), Some(number)) if !number.is_empty() => format!("{stream}:{number}"),
         _ => release.to_owned(),
     }
+}
+
+/// The service pack counts, not the product: SLES has its base packages in modules (`Linux Enterprise Module for Basesystem 15
+/// SP5`), and long-term support in products of its own (`Linux Enterprise Server 15 SP3-LTSS`). Micro counts otherwise.
+fn suse(release: &str) -> Option<String> {
+    let product = release.strip_prefix("Linux Enterprise ").filter(|p| !p.starts_with("Micro "))?;
+    let mut words = product.split([' ', '-']);
+    let number = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let pack = words.find(|word| word.strip_prefix("SP").is_some_and(|n| n.parse::<u8>().is_ok()));
+    let pack = pack.map(|pack| format!(" {pack}")).unwrap_or_default();
+    Some(format!("SUSE:Linux Enterprise {number}{pack}"))
+}
+
+/// The release whose modules a service pack shares (`Linux Enterprise Module for Web and Scripting 12`).
+pub(crate) fn without_service_pack(canonical: &str) -> Option<&str> {
+    canonical.strip_prefix("SUSE:Linux Enterprise ")?;
+    canonical.rsplit_once(" SP").map(|(release, _)| release)
 }
 
 /// The one spelling of a package name in an ecosystem.
@@ -144,7 +164,14 @@ mod tests {
             ("AlmaLinux:10", "AlmaLinux:10"),
             ("Red Hat:enterprise_linux:9::baseos", "Red Hat:9"),
             ("Red Hat:rhel_eus:9.2::appstream", "Red Hat:rhel_eus:9.2"),
-            ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:Linux Enterprise Server 15 SP5"),
+            ("SUSE:Linux Enterprise Server 15 SP5", "SUSE:Linux Enterprise 15 SP5"),
+            ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:Linux Enterprise 15 SP5"),
+            ("SUSE:Linux Enterprise Server 15 SP3-LTSS", "SUSE:Linux Enterprise 15 SP3"),
+            ("SUSE:Linux Enterprise Server LTSS Extended Security 12 SP5", "SUSE:Linux Enterprise 12 SP5"),
+            ("SUSE:Linux Enterprise Module for Web and Scripting 12", "SUSE:Linux Enterprise 12"),
+            ("SUSE:Linux Enterprise Server 16.0", "SUSE:Linux Enterprise 16.0"),
+            ("SUSE:Linux Enterprise Micro 5.5", "SUSE:Linux Enterprise Micro 5.5"),
+            ("Packagist:https://packages.drupal.org/8", "Packagist"),
             ("PyPI", "PyPI"),
         ];
         for (name, want) in rows {

@@ -291,7 +291,8 @@ impl Edge {
     }
 }
 
-/// Sorts when every bound has a place; of equal versions an end comes before a new beginning.
+/// Sorts when every bound has a place. Equal versions stay as published: `introduced 1, last_affected 1` is one version, and
+/// `last_affected 1, introduced 1` two ranges that touch.
 fn sort_bounds(order: ecosystem::Order, range: &mut Range) {
     let mut sortable = true;
     let mut sorted = range.clone();
@@ -312,10 +313,6 @@ fn compare_bounds(order: ecosystem::Order, a: &Bound, b: &Bound) -> Option<Order
         (true, true) => Some(Ordering::Equal),
         (true, false) => Some(Ordering::Less),
         (false, true) => Some(Ordering::Greater),
-        (false, false) => {
-            let begins = |bound: &Bound| matches!(bound, Bound::Introduced(_));
-            let by_version = ecosystem::compare(order, a.version(), b.version())?;
-            Some(by_version.then_with(|| begins(a).cmp(&begins(b))))
-        }
+        (false, false) => ecosystem::compare(order, a.version(), b.version()),
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{Package, limits};
 
 /// Raised whenever the same bytes would give other facts; facts of another version must not be used.
-pub const CATALOGUER_VERSION: u32 = 2;
+pub const CATALOGUER_VERSION: u32 = 3;
 
 /// The facts of one layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

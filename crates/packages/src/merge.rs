@@ -103,8 +103,7 @@ impl<'a> View<'a> {
         if evidence.is_empty() {
             return;
         }
-        let installed: HashSet<String> =
-            packages.iter().filter(|p| p.format.is_database()).map(|p| p.name.clone()).collect();
+        let installed = own_packages(packages);
         let mut owners: HashMap<u64, &str> = HashMap::new();
         // A list of files outlives its package when only that was removed.
         let lists =
@@ -204,6 +203,10 @@ pub(crate) fn sort(packages: &mut Vec<Package>) {
     fn key(p: &Package) -> (&str, &str, &str, PackageKind) {
         (&p.name, &p.version, &p.arch, p.kind)
     }
-    packages.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.evidence.cmp(&b.evidence)));
+    // Of copies the one stays that no package of the distribution owns: it is nobody else's business.
+    packages.sort_by(|a, b| {
+        let owned = || a.owned_by.is_some().cmp(&b.owned_by.is_some());
+        key(a).cmp(&key(b)).then_with(owned).then_with(|| a.evidence.cmp(&b.evidence))
+    });
     packages.dedup_by(|a, b| key(a) == key(b));
 }

@@ -142,6 +142,9 @@ pub struct Package {
     /// Installed (binary) name, in the form that the ecosystem's advisories use: PEP 503 for Python, `group:artifact`
     /// for Maven, the module path for Go.
     pub name: String,
+    /// Other names that it may have, where what was found does not say its name in full: advisories about them count too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Installed version in the order of its kind. dpkg and rpm: with `epoch:` when there is one that is not zero.
     pub version: String,
     /// The epoch when the database states one (rpm, dpkg), zero included.

@@ -72,6 +72,7 @@ impl Package {
     /// The package URLs that statements may name it by: its own, and that of its source package.
     pub fn purls(&self) -> Vec<String> {
         let mut all = vec![self.purl()];
+        all.extend(self.also.iter().map(|name| Self { name: name.clone(), ..self.clone() }.purl()));
         if self.class() == crate::PackageClass::Os && self.source_name != self.name {
             let source =
                 Self { name: self.source_name.clone(), version: self.source_version.clone(), ..self.clone() };

@@ -180,10 +180,11 @@ fn ecosystems_of(name: &str, pro: bool) -> Vec<String> {
         return Vec::new();
     }
     let own = ecosystem::canonical(name);
-    let mut all = Vec::with_capacity(3);
+    let mut all = Vec::with_capacity(4);
     if let Some(release) = own.strip_prefix("Ubuntu:").filter(|release| pro && !release.starts_with("Pro:")) {
         all.push(format!("Ubuntu:Pro:{release}"));
     }
+    all.extend(ecosystem::without_service_pack(&own).map(str::to_owned));
     // Some old records name no release.
     let base = ecosystem::base(&own).to_owned();
     let bare = (base != own).then_some(base);
@@ -195,11 +196,11 @@ fn ecosystems_of(name: &str, pro: bool) -> Vec<String> {
 /// The keys of the database that the findings of a package depend on: ecosystem and package name.
 pub fn lookups(package: &Package) -> Vec<(String, String)> {
     let ecosystems = ecosystems_of(&package.ecosystem, has_pro_fix(package));
-    let key = |ecosystem: String| {
-        let name = name_in(&ecosystem, package).into_owned();
-        (ecosystem, name)
+    let keys = |ecosystem: String| {
+        let names: Vec<String> = names_in(&ecosystem, package).map(Cow::into_owned).collect();
+        names.into_iter().map(move |name| (ecosystem.clone(), name))
     };
-    ecosystems.into_iter().map(key).collect()
+    ecosystems.into_iter().flat_map(keys).collect()
 }
 
 fn by_source(ecosystem: &str, package: &Package) -> bool {
@@ -210,9 +211,9 @@ fn by_source(ecosystem: &str, package: &Package) -> bool {
     }
 }
 
-fn name_in<'a>(ecosystem: &str, package: &'a Package) -> Cow<'a, str> {
+fn names_in<'a>(ecosystem: &'a str, package: &'a Package) -> impl Iterator<Item = Cow<'a, str>> {
     let name = if by_source(ecosystem, package) { &package.source_name } else { &package.name };
-    ecosystem::package_name(ecosystem, name)
+    std::iter::once(name).chain(&package.also).map(|name| ecosystem::package_name(ecosystem, name))
 }
 
 fn match_package(
@@ -223,9 +224,9 @@ fn match_package(
 ) -> Vec<Finding> {
     let mut hits: Vec<Hit<'_>> = Vec::new();
     let mut pro_groups = Vec::new();
-    for name in ecosystems {
+    for (name, key) in ecosystems.iter().flat_map(|name| names_in(name, package).map(move |key| (name, key)))
+    {
         let order = ecosystem::order(name);
-        let key = name_in(name, package);
         let pro = name.starts_with("Ubuntu:Pro:");
         let Some(key) = database.key(name, &key) else { continue };
         if !pro && options.missing_epoch == MissingEpoch::Zero && is_above(&key, order, name, package) {
@@ -292,7 +293,10 @@ impl Asked<'_> {
                 Placed::Outside => {}
             }
         }
-        if view.versions().any(|listed| listed == version) {
+        let same = |listed: &str| {
+            listed == version || ecosystem::compare(self.order, listed, &version) == Some(Ordering::Equal)
+        };
+        if view.versions().any(same) {
             let fixes = view.ranges().filter_map(|range| next_fixed(self.order, &version, range));
             let fixed = fixes.min_by(|a, b| ecosystem::compare(self.order, a, b).unwrap_or(Ordering::Equal));
             return says(state, fixed);

@@ -1,6 +1,7 @@
 //! Alpine's secdb (and Wolfi's and Chainguard's, which have its form): package → fixed version → ids.
 //!
-//! "0" as fixed version means that the branch was never affected. A line of ids may hold several names of one vulnerability.
+//! "0" as fixed version means that the branch was never affected. A line of ids may hold several names of one vulnerability,
+//! several vulnerabilities, and words for people.
 
 use std::collections::BTreeMap;
 
@@ -64,14 +65,14 @@ pub(super) fn parse(bytes: &[u8], reading: &mut Reading<'_>) -> Result<FileFacts
                 return Err(refuse(format!("{}.secfixes", field()), "a version is empty or too long"));
             }
             for line in lines.unwrap_or_default() {
-                let mut ids = line.split_whitespace();
-                let Some(id) = ids.next() else { continue };
-                if !is_id(id) {
+                if line.split_whitespace().any(|word| !is_id(word)) {
                     return Err(refuse(format!("{}.secfixes", field()), "an id is not printable ASCII"));
                 }
-                let advisory = by_id.entry(id.to_owned()).or_insert_with(|| Advisory::empty(id, &feed));
-                advisory.aliases.extend(ids.filter(|id| is_id(id)).map(str::to_owned));
-                advisory.affected.push(affected(&ecosystem, &pkg.name, &fixed));
+                for (id, aliases) in vulnerabilities(&line) {
+                    let advisory = by_id.entry(id.clone()).or_insert_with(|| Advisory::empty(&id, &feed));
+                    advisory.aliases.extend(aliases);
+                    advisory.affected.push(affected(&ecosystem, &pkg.name, &fixed));
+                }
             }
         }
     }
@@ -79,6 +80,31 @@ pub(super) fn parse(bytes: &[u8], reading: &mut Reading<'_>) -> Result<FileFacts
         (reading.sink)(Item::Advisory(Box::new(advisory)));
     }
     Ok(FileFacts { snapshot_of: vec![feed] })
+}
+
+/// The vulnerabilities of a line, each with its other names: `CVE-2019-17349 XSA-295` is one, `CVE-2018-12126 CVE-2018-12127
+/// XSA-297` are two, of `CVE-2017-2616 (+ regression fix)` only the first word is an id.
+fn vulnerabilities(line: &str) -> Vec<(String, Vec<String>)> {
+    let ids = line.split_whitespace().map(|word| word.replace("CVE_", "CVE-"));
+    let (cves, others): (Vec<String>, Vec<String>) =
+        ids.filter(|id| looks_like_id(id)).partition(|id| id.starts_with("CVE-"));
+    match (cves.as_slice(), others.as_slice()) {
+        // A number that nobody gave yet (`CVE-2019-????`) is a vulnerability too.
+        ([], []) => line.split_whitespace().next().map(|id| (id.to_owned(), Vec::new())).into_iter().collect(),
+        ([], [id, aliases @ ..]) => vec![(id.clone(), aliases.to_vec())],
+        ([id], aliases) => vec![(id.clone(), aliases.to_vec())],
+        (several, _) => several.iter().map(|id| (id.clone(), Vec::new())).collect(),
+    }
+}
+
+/// A word for a register, a dash, and a number somewhere.
+fn looks_like_id(word: &str) -> bool {
+    let upper = |c: char| c.is_ascii_uppercase();
+    let shape = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    word.starts_with(upper)
+        && word.contains('-')
+        && word.chars().all(shape)
+        && word.bytes().any(|b| b.is_ascii_digit())
 }
 
 fn ecosystem(file: &File) -> Option<String> {

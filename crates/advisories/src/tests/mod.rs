@@ -4,6 +4,7 @@ mod delta;
 mod files;
 mod merging;
 mod public_data;
+mod published;
 mod sources;
 
 use konzert_packages::{Catalogue, Format, Package, PackageKind};

@@ -112,6 +112,7 @@ impl Distribution {
         }
         let release = self.release();
         match self.id.as_str() {
+            "debian" if self.stage == Stage::Unstable => "Debian:unstable".to_owned(),
             "debian" => format!("Debian:{release}"),
             "ubuntu" => format!("Ubuntu:{release}{}", if long_term(&release) { ":LTS" } else { "" }),
             "alpine" if release == "edge" => "Alpine:edge".to_owned(),
@@ -128,6 +129,9 @@ impl Distribution {
             "azurelinux" | "mariner" => format!("Azure Linux:{}", first_parts(&release, 1)),
             "mageia" => format!("Mageia:{release}"),
             "opensuse-leap" => format!("openSUSE:Leap {release}"),
+            "opensuse-leap-micro" => format!("openSUSE:Leap Micro {}", self.version),
+            "sle-micro" => format!("SUSE:Linux Enterprise Micro {}", self.version),
+            "sl-micro" => format!("SUSE:Linux Micro {}", self.version),
             "openeuler" => format!("openEuler:{}", self.open_euler()),
             "sles" | "sled" | "sle-hpc" | "sles_sap" => self.suse(),
             _ => String::new(),
@@ -185,10 +189,10 @@ impl Distribution {
         let mut parts = self.version.split('.');
         let major = parts.next().unwrap_or_default();
         match parts.next() {
-            Some("0") | None => format!("SUSE:Linux Enterprise Server {major}"),
             Some(minor) if major.parse::<u32>().is_ok_and(|m| m >= 16) => {
                 format!("SUSE:Linux Enterprise Server {major}.{minor}")
             }
+            Some("0") | None => format!("SUSE:Linux Enterprise Server {major}"),
             Some(pack) => format!("SUSE:Linux Enterprise Server {major} SP{pack}"),
         }
     }
@@ -384,6 +388,8 @@ mod tests {
             ("ID=\"rocky\"\nVERSION_ID=\"8.9\"", "Rocky Linux:8"),
             ("ID=\"rhel\"\nVERSION_ID=\"9.3\"", "Red Hat:enterprise_linux:9"),
             ("ID=\"sles\"\nVERSION_ID=\"15.5\"", "SUSE:Linux Enterprise Server 15 SP5"),
+            ("ID=\"sles\"\nVERSION_ID=\"16.0\"", "SUSE:Linux Enterprise Server 16.0"),
+            ("ID=\"sle-micro\"\nVERSION_ID=\"5.5\"", "SUSE:Linux Enterprise Micro 5.5"),
             ("ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"", "openSUSE:Leap 15.6"),
             ("ID=azurelinux\nVERSION_ID=\"3.0\"", "Azure Linux:3"),
             ("ID=amzn\nVERSION_ID=\"2023\"", "Amazon Linux:2023"),
@@ -410,7 +416,8 @@ mod tests {
             ("debian testing (forky)".into(), "Debian:14".into(), Stage::Testing)
         );
         let sources = (APT_SOURCES, "# sid\ndeb http://deb.debian.org/debian sid main\n");
-        assert_eq!(named(&[os, version, sources]).2, Stage::Unstable);
+        let unstable = named(&[os, version, sources]);
+        assert_eq!((unstable.1.as_str(), unstable.2), ("Debian:unstable", Stage::Unstable));
         assert_eq!(named(&[(DEBIAN_VERSION, "12.5\n")]).1, "Debian:12");
     }
 

@@ -1,7 +1,8 @@
 //! dpkg: `var/lib/dpkg/status`, on distroless images one stanza a file in `status.d` (deb-control(5), dpkg's `Status` field),
 //! and the files each package owns from `info/*.list` and `*.md5sums`.
 //!
-//! A package that is not installed (`deinstall`, `purge`, half-installed rests) is no package. Diversions are not followed.
+//! A package is there as soon as its files are: also unpacked, half-configured, or waiting for triggers (an installation that failed
+//! in a script leaves it so). What was removed, with or without its configuration, is no package. Diversions are not followed.
 
 use super::text::{believable, file_name, line};
 use crate::facts::{FileFacts, own, owned_hash};
@@ -10,6 +11,8 @@ use crate::{Package, PackageKind};
 
 const STATUS: [&str; 2] = ["var/lib/dpkg/status", "usr/lib/dpkg/status"];
 const STATUS_DIRS: [&str; 2] = ["var/lib/dpkg/status.d/", "usr/lib/dpkg/status.d/"];
+/// States without files (dpkg(1), "Package states").
+const ABSENT: [&str; 2] = ["not-installed", "config-files"];
 const INFO_DIRS: [&str; 2] = ["var/lib/dpkg/info/", "usr/lib/dpkg/info/"];
 /// Addresses of maintainers whose packages come from their own repositories, not from Debian or Ubuntu.
 const THIRD_PARTIES: [&str; 26] = [
@@ -130,7 +133,8 @@ impl Stanza {
 
     /// `Status: want flag state`; distroless stanzas have none and are installed.
     fn installed(&self) -> bool {
-        self.status.is_empty() || self.status.split_whitespace().nth(2) == Some("installed")
+        let state = self.status.split_whitespace().nth(2);
+        self.status.is_empty() || state.is_some_and(|state| !ABSENT.contains(&state))
     }
 
     fn finish(self, path: &str, out: &mut FileFacts) {

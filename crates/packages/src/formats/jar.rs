@@ -1,4 +1,4 @@
-//! Java archives (jar, war, ear, par and those inside them): `pom.properties`, else the manifest, else the file name.
+//! Java archives (jar, war, ear, par and those inside them): `pom.properties`, else the file name and the manifest (`artifact`).
 //!
 //! An archive is read once from front to back by its local headers (APPNOTE 4.3.7), so that a nested archive needs no copy
 //! and a large one no memory. Entries whose end cannot be told without the central directory (stored, length unknown) end
@@ -10,7 +10,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::DeflateDecoder;
 
-use super::text::{field, file_name, licences};
+use super::artifact::{self, Classes};
+use super::text::{believable, field, file_name, licences};
 use crate::bytes::{Bytes, Endian};
 use crate::facts::FileFacts;
 use crate::formats::Format;
@@ -77,6 +78,7 @@ struct Archive {
     depth: usize,
     manifest: BTreeMap<String, String>,
     poms: Vec<Coordinates>,
+    classes: Classes,
 }
 
 /// `groupId`, `artifactId`, `version`.
@@ -160,6 +162,7 @@ impl Walk<'_> {
         header: &LocalHeader,
         reader: &mut dyn BufRead,
     ) -> Result<(), JarError> {
+        archive.classes.see(&header.name);
         let interest = if header.encrypted { Interest::No } else { interest(&header.name) };
         match (header.method, header.compressed) {
             (_, Some(length)) if interest == Interest::No => skip(reader, length)?,
@@ -349,16 +352,18 @@ fn pom(text: &str) -> Option<Coordinates> {
 impl Archive {
     fn packages(self, out: &mut FileFacts) {
         let licence: Vec<String> = licences(self.manifest.get("Bundle-License").map(String::as_str));
-        if self.poms.is_empty() {
-            return self.push_from_manifest(licence, out);
-        }
+        let (artifact, version) = from_file_name(&self.path);
         for pom in &self.poms {
             let name = format!("{}:{}", pom.group, pom.artifact);
-            self.push(&name, &pom.version, licence.clone(), out);
+            self.push(&[name], &pom.version, licence.clone(), out);
+        }
+        // The poms of a shaded archive may be those of its parts only.
+        if self.poms.is_empty() || version.is_some() && self.poms.iter().all(|pom| pom.artifact != artifact) {
+            self.push_from_manifest(licence, out);
         }
     }
 
-    /// Without poms: the file name says artifact and version, the manifest the group and what the name leaves out.
+    /// Without a pom of its own: the file name says artifact and version, the manifest what the name leaves out.
     fn push_from_manifest(&self, licence: Vec<String>, out: &mut FileFacts) {
         let entry = |keys: &[&str]| {
             keys.iter().filter_map(|key| self.manifest.get(*key)).find_map(|value| field(value))
@@ -369,22 +374,18 @@ impl Archive {
                 .filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
         });
         let (Some(artifact), Some(version)) = (field(artifact), version) else { return };
-        let symbolic = entry(&["Bundle-SymbolicName"]).map(|name| name.split(';').next().unwrap_or(name));
-        let group = entry(&["Implementation-Vendor-Id"])
-            .or_else(|| {
-                symbolic.map(|name| name.strip_suffix(artifact).map_or(name, |g| g.trim_end_matches('.')))
-            })
-            .or_else(|| entry(&["Automatic-Module-Name"]))
-            .filter(|group| group.contains('.') && !group.contains(' '));
-        let name = group.map_or_else(|| artifact.to_owned(), |group| format!("{group}:{artifact}"));
-        self.push(&name, version, licence, out);
+        let mut names = artifact::names(artifact, &self.manifest, &self.classes);
+        names.retain(|name| believable(name));
+        self.push(&names, version, licence, out);
     }
 
-    fn push(&self, name: &str, version: &str, licence: Vec<String>, out: &mut FileFacts) {
+    fn push(&self, names: &[String], version: &str, licence: Vec<String>, out: &mut FileFacts) {
+        let Some((name, also)) = names.split_first() else { return };
         if out.packages.len() >= limits::MAX_PACKAGES {
             return out.warn(format!("{}: more than {} packages", self.path, limits::MAX_PACKAGES));
         }
         let mut package = Package::new(PackageKind::Maven, Format::Jar, name, version);
+        package.also = also.to_vec();
         package.licences = licence;
         package.evidence.clone_from(&self.path);
         out.packages.push(package);

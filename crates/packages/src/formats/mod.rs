@@ -3,6 +3,7 @@
 //! Does not read layers; see `cataloguer`. A new format is a new file and one row here.
 
 mod apk;
+mod artifact;
 mod composer;
 mod cyclonedx;
 mod dotnet;

@@ -43,6 +43,43 @@ fn without_a_pom_the_manifest_and_the_file_name_speak() {
 }
 
 #[test]
+fn what_gradle_and_ant_build_says_its_group_nowhere_but_in_its_classes() {
+    let class = |path: &'static str| (path, &b"\xca\xfe\xba\xbe"[..]);
+    let manifest: &[u8] =
+        b"Manifest-Version: 1.0\nAutomatic-Module-Name: spring.webmvc\nImplementation-Version: 5.3.17\n";
+    let spring = [
+        ("META-INF/MANIFEST.MF", manifest),
+        class("org/springframework/web/servlet/A.class"),
+        class("org/springframework/web/servlet/view/B.class"),
+    ];
+    let kafka = [
+        class("org/apache/kafka/clients/A.class"),
+        class("org/apache/kafka/common/B.class"),
+        class("kafka/C.class"),
+    ];
+    let catalina: [(&str, &[u8]); 2] =
+        [("META-INF/MANIFEST.MF", b"Implementation-Version: 9.0.60\n"), class("org/apache/catalina/A.class")];
+    let shaded = [(POM_AT, POM), class("com/example/app/A.class")];
+    let found = of(&[
+        ("app/spring-webmvc-5.3.17.jar", &jar(Archive::Deflated, &spring)),
+        ("app/kafka-clients-3.3.0.jar", &jar(Archive::Deflated, &kafka)),
+        ("app/dom4j-1.6.1.jar", &jar(Archive::Deflated, &[class("org/dom4j/A.class")])),
+        ("usr/local/tomcat/lib/catalina.jar", &jar(Archive::Deflated, &catalina)),
+        ("app/all-1.0.jar", &jar(Archive::Deflated, &shaded)),
+    ]);
+    let named = |name: &str| {
+        let also = |p: &&crate::Package| p.name == name || p.also.iter().any(|other| other == name);
+        found.packages.iter().find(also).map(|p| p.version.as_str())
+    };
+    assert_eq!(named("org.springframework:spring-webmvc"), Some("5.3.17"));
+    assert_eq!(named("org.apache.kafka:kafka-clients"), Some("3.3.0"));
+    assert_eq!(named("dom4j:dom4j"), Some("1.6.1"));
+    assert_eq!(named("org.apache.tomcat:tomcat-catalina"), Some("9.0.60"));
+    assert_eq!(named("org.apache.logging.log4j:log4j-core"), Some("2.14.1"));
+    assert_eq!(named("com.example:all"), Some("1.0"));
+}
+
+#[test]
 fn an_executable_archive_begins_with_a_script() {
     let script =
         [&b"#!/bin/sh\nexec java -jar PKPK\n"[..], &jar(Archive::Deflated, &[(POM_AT, POM)])].concat();

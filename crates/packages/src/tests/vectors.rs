@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::version::VersionOrder;
 
 /// Vectors that do not hold, each with the reason.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
+const EXCEPTIONS: [(&str, &str, &str); 3] = [
+    ("packagist.txt", "1.0.0 > 1.0", "PHP's order; composer pads both to four numbers before it asks PHP"),
     ("alpine.txt", "1 > 1-ruff", "not a version; by the file's own comment apk 3 orders it the other way"),
     (
         "alpine.txt",

@@ -137,8 +137,10 @@ fn trimmed(mut tokens: Vec<Token>) -> Vec<Token> {
     while at > 1 {
         at -= 1;
         let last = at + 1 == tokens.len();
-        let before_hyphen = tokens.get(at + 1).is_some_and(|next| next.hyphen);
-        if tokens[at].is_null() && (last || before_hyphen) {
+        // A qualifier after a dot begins a part as after a hyphen: `1.0.0.Alpha1` is `1-alpha-1`.
+        let begins = |next: &Token| next.hyphen || matches!(next.value, Value::Word(_));
+        let before_part = tokens.get(at + 1).is_some_and(begins);
+        if tokens[at].is_null() && (last || before_part) {
             tokens.remove(at);
         }
     }

@@ -1,4 +1,4 @@
-//! Composer: PHP's `version_compare` over fields between dots, with the `v` that composer drops.
+//! Composer: PHP's `version_compare` over what composer makes of a version first, so that `v1.2` is `1.2.0`.
 //!
 //! Words have ranks: anything unknown, then dev, alpha, beta, RC, numbers (`#`), patch level.
 
@@ -31,6 +31,8 @@ fn beyond(more: &[String]) -> Ordering {
 }
 
 const NUMBER: i8 = 4;
+/// How many numbers a normalised version has.
+const NUMBERS: usize = 4;
 
 fn compare_fields(a: &str, b: &str) -> Ordering {
     match (digits::is_number(a), digits::is_number(b)) {
@@ -42,12 +44,20 @@ fn compare_fields(a: &str, b: &str) -> Ordering {
 }
 
 fn rank(word: &str) -> i8 {
-    let known = [("dev", 0), ("a", 1), ("b", 2), ("RC", 3), ("rc", 3), ("#", NUMBER), ("p", 5)];
+    let known = [("dev", 0), ("a", 1), ("b", 2), ("rc", 3), ("#", NUMBER), ("p", 5)];
     known.iter().find(|(begin, _)| word.starts_with(begin)).map_or(-1, |(_, rank)| *rank)
 }
 
+/// As composer normalises: no `v`, no build, case ignored, four numbers, and `stable` is nothing.
 fn fields(version: &str) -> Vec<String> {
     let version = version.strip_prefix(['v', 'V']).unwrap_or(version);
-    let words = version.split(['.', '-', '_', '+']).filter(|w| !w.is_empty());
-    words.flat_map(digits::runs).map(str::to_owned).collect()
+    let version = version.split('+').next().unwrap_or_default().to_ascii_lowercase();
+    let words = version.split(['.', '-', '_']).filter(|w| !w.is_empty());
+    let mut found: Vec<String> =
+        words.flat_map(digits::runs).filter(|word| *word != "stable").map(str::to_owned).collect();
+    let numbers = found.iter().take_while(|f| digits::is_number(f) || rank(f) == NUMBER).count();
+    if (1..NUMBERS).contains(&numbers) {
+        found.splice(numbers..numbers, std::iter::repeat_n("0".to_owned(), NUMBERS - numbers));
+    }
+    found
 }

@@ -142,8 +142,8 @@ fn labelled<'a, 'w>(text: &'a str, words: &[(&'w str, &'w str)]) -> Option<(&'w 
     let separator = ['.', '-', '_'];
     let bare = text.strip_prefix(separator).unwrap_or(text);
     let (rest, label) = words.iter().find_map(|(word, label)| Some((bare.strip_prefix(word)?, *label)))?;
-    let unseparated = rest.strip_prefix(separator).filter(|r| r.starts_with(|c: char| c.is_ascii_digit()));
-    let (number, rest) = number(unseparated.unwrap_or(rest));
+    // The separator may stand there without a number: `1.0a-.post1`.
+    let (number, rest) = number(rest.strip_prefix(separator).unwrap_or(rest));
     Some((label, number, rest))
 }
 
