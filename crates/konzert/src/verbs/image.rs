@@ -8,7 +8,8 @@ use konzert_fleet::{Looked, Scope, inventory_report};
 use konzert_images::{ContentStore, Force, ImageDigest, ImageError, ImageRecord, LoadProgress, Reference};
 use serde::Serialize;
 
-use crate::cli::{Global, Image, SbomFormat};
+use super::registry;
+use crate::cli::{Global, Image, RegistryArgs, SbomFormat};
 use crate::config::{Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
@@ -48,6 +49,7 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
             let lines: Vec<ImageLine> = loaded.iter().map(ImageLine::from).collect();
             printer.result(&lines, |lines| table(lines))?;
         }
+        Image::Pull { image, registry } => return pull(global, &image, &registry, printer).await,
         Image::Ls => {
             let lines: Vec<ImageLine> =
                 store.list().map_err(image_failure)?.iter().map(ImageLine::from).collect();
@@ -85,6 +87,19 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
     Ok(Exit::Done)
 }
 
+async fn pull(global: &Global, image: &str, args: &RegistryArgs, printer: &Printer) -> Outcome {
+    let name = reference(image)?;
+    let options = registry::options(args)?;
+    let places = Places::of(&global.data_dir, Create::Yes)?;
+    let store = ContentStore::open(&places.images()).map_err(image_failure)?;
+    let progress = RefCell::new(printer.progress(&format!("pulling {image}")));
+    let work =
+        move || store.pull(&name, &options, &|at| progress.borrow_mut().update(&load_progress(&at)));
+    let pulled = tokio::task::spawn_blocking(work).await?.map_err(registry::pull_failure)?;
+    printer.result(&ImageLine::from(&pulled), |line| table(std::slice::from_ref(line)))?;
+    Ok(Exit::Done)
+}
+
 /// An image by name or digest, or an error that names it.
 pub(crate) fn find(store: &ContentStore, image: &str) -> Result<ImageRecord, Failure> {
     let found = if image.starts_with("sha256:") {
@@ -96,7 +111,7 @@ pub(crate) fn find(store: &ContentStore, image: &str) -> Result<ImageRecord, Fai
     found.map_err(image_failure)?.ok_or_else(|| {
         Failure::usage(
             format!("image {image:?} is not on this machine"),
-            "see `konzert image ls`, or load it with `konzert image load FILE`",
+            "see `konzert image ls`, or get it with `konzert image load FILE` or `konzert image pull REF`",
         )
     })
 }
