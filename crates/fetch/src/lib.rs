@@ -69,7 +69,8 @@ pub fn is_loopback(uri: &Uri) -> bool {
 
 /// Whether two addresses are served by the same host and port over the same protocol.
 pub fn is_same_origin(a: &Uri, b: &Uri) -> bool {
-    let key = |uri: &Uri| (uri.scheme_str().map(str::to_owned), bare_host(uri).to_ascii_lowercase(), port(uri));
+    let key =
+        |uri: &Uri| (uri.scheme_str().map(str::to_owned), bare_host(uri).to_ascii_lowercase(), port(uri));
     key(a) == key(b)
 }
 

@@ -20,8 +20,8 @@ use konzert_packages::{Catalogue, DocumentError, LayerFacts, Precision, catalogu
 use crate::advisories::AdvisoryStore;
 use crate::inventory::RunningContainer;
 use crate::report::{IdleRule, Report, SetAside, Target, TargetKind};
-use crate::scan::layers::LayerCache;
 use crate::scan::judgement::{Known, Subject, judge};
+use crate::scan::layers::LayerCache;
 use crate::{FleetError, error::parse_digest};
 
 /// Something whose packages are known and that is not judged yet.
@@ -115,10 +115,7 @@ impl Looked {
             })?);
         }
         let name = reference.to_string();
-        Ok(Self {
-            name,
-            ..Self::image(TargetKind::Registry, &record, catalogue(&facts, scope.precision()))
-        })
+        Ok(Self { name, ..Self::image(TargetKind::Registry, &record, catalogue(&facts, scope.precision())) })
     }
 
     /// A directory tree.

@@ -303,7 +303,9 @@ impl ImageError {
             Self::PlatformMissing { .. } => "export or build the image for this machine's platform",
             Self::AmbiguousName { .. } => "load it without a name; the names in the archive are used",
             Self::BadReference { .. } => "write name[:tag][@sha256:digest], for example web:1.2",
-            Self::BadPlatform { .. } => "write os/architecture or os/architecture/variant, for example linux/arm64",
+            Self::BadPlatform { .. } => {
+                "write os/architecture or os/architecture/variant, for example linux/arm64"
+            }
             Self::BadDigest { .. } => "a digest is sha256: followed by 64 lower-case hex digits",
             Self::TagNeeded { .. } => "give a name with a tag, for example web:1.2",
             Self::NotFound { .. } => {

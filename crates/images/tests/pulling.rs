@@ -103,7 +103,10 @@ fn by_tag_and_by_digest_and_what_is_there_does_not_come_again() {
     let manifest = place.registry.put_image("1", &[status("1"), large()], &json!({"Cmd": ["/x"]}));
     let pulled = place.pull("team/app:1").unwrap();
     let name = format!("{}/team/app:1", place.registry.host);
-    assert_eq!((pulled.names.as_slice(), pulled.digest.as_str()), (&[name][..], manifest["digest"].as_str().unwrap()));
+    assert_eq!(
+        (pulled.names.as_slice(), pulled.digest.as_str()),
+        (&[name][..], manifest["digest"].as_str().unwrap())
+    );
     assert_eq!(pulled.config.cmd, ["/x"]);
     assert!(place.store.layer_facts(&pulled.layers[0].diff_id).unwrap().files.len() == 1);
     place.registry.requests();
@@ -143,7 +146,10 @@ fn an_index_leads_to_the_image_of_the_platform() {
     assert_eq!(pulled.digest.as_str(), own["digest"]);
     assert_eq!(pulled.index_digests.len(), 2);
     place.registry.requests();
-    assert_eq!(place.pull(&format!("app@{}", index["digest"].as_str().unwrap())).unwrap().digest, pulled.digest);
+    assert_eq!(
+        place.pull(&format!("app@{}", index["digest"].as_str().unwrap())).unwrap().digest,
+        pulled.digest
+    );
     assert_eq!(place.registry.paths().len(), 1);
 
     let platform = Some(format!("linux/{strange}").parse().unwrap());
@@ -182,7 +188,10 @@ fn tokens_and_passwords() {
     place.pull("app:1").unwrap();
     let asked = place.registry.requests();
     let token = asked.iter().find(|request| request.starts_with("GET /token?")).unwrap();
-    assert!(token.contains("scope=repository%3Aapp%3Apull&service=test"), "no more than reading is asked for: {token}");
+    assert!(
+        token.contains("scope=repository%3Aapp%3Apull&service=test"),
+        "no more than reading is asked for: {token}"
+    );
     // With a password, and a token that gets old.
     access(Access::Token(Some("dTpw".to_owned())));
     let denied = place.pull("app:1").unwrap_err();
@@ -199,7 +208,10 @@ fn tokens_and_passwords() {
     // An image that is there is asked for with HEAD, and the answer has no words.
     let wrong = with_credentials(&place.registry.host, "dTpx");
     let wrong = RemoteImage::open(&place.reference("app:1"), &wrong).unwrap_err();
-    assert!(wrong.hint().unwrap().contains("may read it") && chain(&wrong).contains("who are you?"), "{wrong:?}");
+    assert!(
+        wrong.hint().unwrap().contains("may read it") && chain(&wrong).contains("who are you?"),
+        "{wrong:?}"
+    );
     let helper = br#"{"credsStore": "desktop"}"#;
     let credentials = Credentials::from_docker_config(helper).unwrap();
     let helped = place.pull_with("app:1", &RegistryOptions { credentials, ..RegistryOptions::default() });
@@ -232,8 +244,7 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
     for no_ranges in [false, true] {
         let place = Place::new();
         place.registry.put_image("1", &[large()], &json!({}));
-        let manners =
-            Manners { cut_at: Some(300_000), cuts: 3, no_ranges, ..Manners::default() };
+        let manners = Manners { cut_at: Some(300_000), cuts: 3, no_ranges, ..Manners::default() };
         // The first cut would be in the configuration, which is shorter.
         place.registry.behave(manners);
         place.pull("app:1").unwrap();
@@ -274,13 +285,25 @@ fn nothing_wrong_comes_in() {
     let rows: [(&str, &dyn Fn(&Registry), &str); 5] = [
         ("another layer", &|r| r.put_blob_as(&digest(&good), &layer("a", b"b")), "has the digest"),
         ("a shorter layer", &|r| r.put_blob_as(&digest(&good), &good[..512]), "something else than the"),
-        ("a longer layer", &|r| r.put_blob_as(&digest(&good), &[&good[..], b"x"].concat()), "something else than the"),
-        ("a manifest too large", &|r| {
-            r.put_manifest("1", MANIFEST, &json!({"x": "y".repeat(5 << 20)}));
-        }, "exceeds the limit of 4194304 bytes"),
-        ("two things in one", &|r| {
-            r.put_manifest("1", MANIFEST, &json!({"schemaVersion": 2, "manifests": [], "layers": []}));
-        }, "both an image and an index"),
+        (
+            "a longer layer",
+            &|r| r.put_blob_as(&digest(&good), &[&good[..], b"x"].concat()),
+            "something else than the",
+        ),
+        (
+            "a manifest too large",
+            &|r| {
+                r.put_manifest("1", MANIFEST, &json!({"x": "y".repeat(5 << 20)}));
+            },
+            "exceeds the limit of 4194304 bytes",
+        ),
+        (
+            "two things in one",
+            &|r| {
+                r.put_manifest("1", MANIFEST, &json!({"schemaVersion": 2, "manifests": [], "layers": []}));
+            },
+            "both an image and an index",
+        ),
     ];
     for (what, spoil, want) in rows {
         place.registry.put_image("1", std::slice::from_ref(&good), &json!({}));
@@ -292,7 +315,10 @@ fn nothing_wrong_comes_in() {
         }
         let mut remote = RemoteImage::open(&place.reference("app:1"), &RegistryOptions::default()).unwrap();
         let only = remote.record().layers[0].clone();
-        assert!(remote.layer_facts(&only, &|_| {}).is_err(), "{what}: it would be scanned as if it were right");
+        assert!(
+            remote.layer_facts(&only, &|_| {}).is_err(),
+            "{what}: it would be scanned as if it were right"
+        );
         place.registry.put_blob(&good);
     }
     // A layer that is as promised, but not what the configuration says it unpacks to.
@@ -316,9 +342,12 @@ fn layers_beyond_reason_are_refused_before_they_come() {
         let layer = json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(b"x"), "size": size});
         json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": vec![layer; count]})
     };
-    for (count, size, want) in
-        [(501, 1, "500 layers"), (1, 17 << 30, "17179869184 bytes"), (5, 16 << 30, "68719476736 bytes"), (1, u64::MAX, "bytes")]
-    {
+    for (count, size, want) in [
+        (501, 1, "500 layers"),
+        (1, 17 << 30, "17179869184 bytes"),
+        (5, 16 << 30, "68719476736 bytes"),
+        (1, u64::MAX, "bytes"),
+    ] {
         place.registry.put_manifest("1", MANIFEST, &manifest(count, size));
         let error = place.fails("app:1");
         assert!(error.contains(want), "{error}");
@@ -343,7 +372,9 @@ fn a_pull_that_is_cut_off_leaves_no_half_image() {
 #[test]
 fn names_that_lead_nowhere_are_told_at_once() {
     let place = Place::new();
-    assert!(place.fails("app:gone").contains("has no app (manifests/gone): MANIFEST_UNKNOWN: unknown\u{fffd}"));
+    assert!(
+        place.fails("app:gone").contains("has no app (manifests/gone): MANIFEST_UNKNOWN: unknown\u{fffd}")
+    );
     let rows = [("ghost.invalid/x:1", "do not exist"), ("127.0.0.1:1/x:1", "cannot connect")];
     for (name, want) in rows {
         let reference = Reference::parse(name).unwrap();

@@ -128,7 +128,7 @@ fn a_registry_is_scanned_without_storing_anything() {
     let found = &report["targets"][0];
     assert_eq!((&found["kind"], &found["digest"]), (&json!("registry"), &manifest["digest"]));
     assert_eq!((&found["state"], found["findings"].as_array().unwrap().len()), (&json!("Complete"), 1));
-    assert_eq!(place.stored(), [String::new(); 0]);
+    assert_eq!(place.stored(), Vec::<String>::new());
     let blobs = |paths: Vec<String>| paths.iter().filter(|path| path.contains("/blobs/")).count();
     assert_eq!(blobs(place.registry.paths()), 3);
     // What is known of a layer does not come again: only the configuration does.
@@ -152,12 +152,18 @@ fn a_layer_that_is_not_as_promised_is_never_clean() {
         // Configurations break off, too, when they are long enough; these are not.
         place.registry.behave(Manners { cut_at: Some(250), cuts, ..Manners::default() });
         let name = place.name("team/app:1.0");
-        for args in [vec!["scan".to_owned(), format!("registry:{name}")], vec!["image".to_owned(), "pull".to_owned(), name]] {
+        for args in [
+            vec!["scan".to_owned(), format!("registry:{name}")],
+            vec!["image".to_owned(), "pull".to_owned(), name],
+        ] {
             let ran = place.run(&args.iter().map(String::as_str).collect::<Vec<_>>());
             assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{what}: {ran}");
-            assert!(ran.stderr.contains("error: cannot pull") && ran.stderr.contains("hint: "), "{what}: {ran}");
+            assert!(
+                ran.stderr.contains("error: cannot pull") && ran.stderr.contains("hint: "),
+                "{what}: {ran}"
+            );
         }
-        assert_eq!(place.stored(), [String::new(); 0], "{what} of {manifest}");
+        assert_eq!(place.stored(), Vec::<String>::new(), "{what} of {manifest}");
     }
 }
 
@@ -169,7 +175,9 @@ fn wrong_names_and_missing_images() {
     }
     place.run(&["image", "pull", "x", "--platform", "linux"]).refused(&["linux"]);
     assert!(!place.data().exists(), "wrong input leaves nothing behind");
-    for (name, words) in [(place.name("gone:1"), "has no gone"), ("ghost.invalid/x:1".to_owned(), "ghost.invalid")] {
+    for (name, words) in
+        [(place.name("gone:1"), "has no gone"), ("ghost.invalid/x:1".to_owned(), "ghost.invalid")]
+    {
         for args in [["image", "pull", &name], ["scan", &format!("registry:{name}"), "--no-ignore"]] {
             let ran = place.run(&args);
             assert_eq!(ran.code, Some(3), "{ran}");
@@ -186,13 +194,18 @@ fn credentials_come_from_files() {
     let name = place.name("team/app:1.0");
     let denied = place.run(&["image", "pull", &name]);
     assert_eq!(denied.code, Some(3), "{denied}");
-    assert!(denied.stderr.contains("denies access") && denied.stderr.contains("REGISTRY_AUTH_FILE"), "{denied}");
+    assert!(
+        denied.stderr.contains("denies access") && denied.stderr.contains("REGISTRY_AUTH_FILE"),
+        "{denied}"
+    );
     let auths = json!({"auths": {&place.registry.host: {"auth": "dTpw"}}}).to_string();
     let file = place.file("auth.json", &auths);
     place.run_with(&["image", "pull", &name], Some(&file)).ok();
     place.file(".docker/config.json", &auths);
     place.run(&["scan", &format!("registry:{name}")]).ok();
-    place.run_with(&["image", "pull", &name], Some(&place.dir.path().join("gone.json"))).refused(&["gone.json"]);
+    place
+        .run_with(&["image", "pull", &name], Some(&place.dir.path().join("gone.json")))
+        .refused(&["gone.json"]);
     let broken = place.file("broken.json", "{\"auths\": {\"secret");
     place.run_with(&["image", "pull", &name], Some(&broken)).refused(&["broken.json"]);
 }
@@ -214,7 +227,8 @@ fn a_pod_whose_image_is_only_in_a_registry_runs() {
         denied.spec.as_mut().unwrap().containers[0].image_pull_policy = Some("IfNotPresent".into());
         cluster::create(&client, &denied).await;
         let waits = |pod: Option<&Pod>| waiting(pod).is_some_and(|(reason, _)| reason.contains("ImagePull"));
-        let seen = cluster::wait(Api::namespaced(client.clone(), "default"), "denied", "refused", waits).await;
+        let seen =
+            cluster::wait(Api::namespaced(client.clone(), "default"), "denied", "refused", waits).await;
         let (_, message) = waiting(seen.as_ref()).unwrap();
         assert!(message.contains("denies access"), "{message}");
 
@@ -234,9 +248,8 @@ fn a_pod_whose_image_is_only_in_a_registry_runs() {
         spec.image_pull_secrets = Some(vec![LocalObjectReference { name: "door".into() }]);
         spec.containers[0].image_pull_policy = Some("Always".into());
         cluster::create(&client, &pod).await;
-        let runs = |pod: Option<&Pod>| {
-            pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref()) == Some("Running")
-        };
+        let runs =
+            |pod: Option<&Pod>| pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref()) == Some("Running");
         cluster::wait(Api::<Pod>::namespaced(client, "default"), "app", "running", runs).await;
     });
     assert!(engine.konzert(["image", "ls"]).ok().contains(&name));

@@ -13,7 +13,8 @@ use konzert_runtime::{
 use tokio::sync::broadcast;
 
 use crate::ports::{
-    Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, PullFault, PullSecret, StartFault,
+    Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, PullFault, PullSecret,
+    StartFault,
 };
 use crate::services::{ServiceRule, Transport};
 
@@ -85,9 +86,9 @@ impl Images for ContentStore {
         }
         let reference = Reference::parse(reference).map_err(|error| fault(Box::new(error)))?;
         let pulled = Self::pull(self, &reference, &options, &|_| {});
-        pulled.map(image).map_err(|error| {
-            PullFault { unreachable: error.is_unreachable(), cause: Box::new(error) }
-        })
+        pulled
+            .map(image)
+            .map_err(|error| PullFault { unreachable: error.is_unreachable(), cause: Box::new(error) })
     }
 
     fn by_digest(&self, digest: &str) -> Result<Option<FoundImage>, ImageFault> {

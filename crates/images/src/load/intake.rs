@@ -84,7 +84,12 @@ impl<'a> Intake<'a> {
     }
 
     /// Checks bytes of a document and stages them.
-    pub(crate) fn keep_document(&mut self, bytes: &[u8], digest: &ImageDigest, size: u64) -> Result<(), ImageError> {
+    pub(crate) fn keep_document(
+        &mut self,
+        bytes: &[u8],
+        digest: &ImageDigest,
+        size: u64,
+    ) -> Result<(), ImageError> {
         let staged = self.staging.put(bytes)?;
         self.keep(staged, digest, Some(size)).map(drop)
     }
@@ -131,4 +136,3 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 }
-

@@ -46,12 +46,7 @@ pub(super) struct Blob<'a> {
 
 impl Session {
     /// A blob to read; `told` hears how many bytes came so far.
-    pub(super) fn blob<'a>(
-        &'a mut self,
-        digest: &ImageDigest,
-        size: u64,
-        told: &'a dyn Fn(u64),
-    ) -> Blob<'a> {
+    pub(super) fn blob<'a>(&'a mut self, digest: &ImageDigest, size: u64, told: &'a dyn Fn(u64)) -> Blob<'a> {
         Blob {
             session: self,
             digest: digest.clone(),

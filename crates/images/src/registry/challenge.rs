@@ -99,7 +99,10 @@ mod tests {
                     Some("repository:a/b:pull,push"),
                 )),
             ),
-            (r#"bearer realm=https://x/t , service = "a\"b""#, Some(bearer("https://x/t", Some("a\"b"), None))),
+            (
+                r#"bearer realm=https://x/t , service = "a\"b""#,
+                Some(bearer("https://x/t", Some("a\"b"), None)),
+            ),
             (r#"Basic realm="Registry Realm""#, Some(Challenge::Basic)),
             (r#"Basic realm="x", Bearer realm="https://x/t""#, Some(bearer("https://x/t", None, None))),
             (r#"Bearer service="x""#, None),

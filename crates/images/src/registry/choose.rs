@@ -70,11 +70,7 @@ mod tests {
         for (wanted, order, passed) in [
             ("linux/arm64", &[5, 4, 3, 2, 1][..], &["linux/s390x"][..]),
             ("linux/arm64/v8", &[4, 5, 2, 1], &["linux/arm64/v9", "linux/s390x"]),
-            (
-                "linux/riscv64",
-                &[2, 1],
-                &["linux/arm64", "linux/arm64/v8", "linux/arm64/v9", "linux/s390x"],
-            ),
+            ("linux/riscv64", &[2, 1], &["linux/arm64", "linux/arm64/v8", "linux/arm64/v9", "linux/s390x"]),
         ] {
             let mut others = BTreeSet::new();
             let chosen = candidates(all(), &wanted.parse().expect(wanted), &mut others);

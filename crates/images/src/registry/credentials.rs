@@ -101,7 +101,7 @@ struct Entry {
 impl Credentials {
     /// Reads a Docker configuration file, or the `.dockerconfigjson` of a Secret.
     pub fn from_docker_config(bytes: &[u8]) -> Result<Self, CredentialsError> {
-        let config: DockerConfig = serde_json::from_slice(bytes).map_err(malformed)?;
+        let config: DockerConfig = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         let mut read = Self::of(config.auths.unwrap_or_default())?;
         read.helpers = config.helpers.unwrap_or_default().into_keys().map(|key| plain_key(&key)).collect();
         read.store = config.store.is_some_and(|store| !store.is_empty());
@@ -110,7 +110,7 @@ impl Credentials {
 
     /// Reads the `.dockercfg` of an old Secret: `auths` without the word.
     pub fn from_dockercfg(bytes: &[u8]) -> Result<Self, CredentialsError> {
-        Self::of(serde_json::from_slice(bytes).map_err(malformed)?)
+        Self::of(serde_json::from_slice(bytes).map_err(|error| malformed(&error))?)
     }
 
     /// Adds more; what is here already goes before.
@@ -181,7 +181,7 @@ impl Entry {
     }
 }
 
-fn malformed(error: serde_json::Error) -> CredentialsError {
+fn malformed(error: &serde_json::Error) -> CredentialsError {
     CredentialsError::Malformed { line: error.line(), column: error.column() }
 }
 
@@ -208,7 +208,8 @@ fn matches(key: &str, host: &str, repository: &str) -> bool {
 
 /// As Kubernetes does it: label by label, `*` within a label.
 fn host_matches(pattern: &str, host: &str) -> bool {
-    let (patterns, labels): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), host.split('.').collect());
+    let (patterns, labels): (Vec<&str>, Vec<&str>) =
+        (pattern.split('.').collect(), host.split('.').collect());
     patterns.len() == labels.len() && patterns.iter().zip(labels).all(|(p, l)| label_matches(p, l))
 }
 

@@ -126,7 +126,9 @@ impl RegistryError {
             Self::Status { status, .. } if *status == http::StatusCode::TOO_MANY_REQUESTS => {
                 "wait, or log in: registries let strangers ask less often"
             }
-            Self::Status { .. } | Self::Authentication { .. } => "is this address a registry? ask who runs it",
+            Self::Status { .. } | Self::Authentication { .. } => {
+                "is this address a registry? ask who runs it"
+            }
             Self::Request { .. } => "check the credentials for this registry",
         })
     }

@@ -77,8 +77,9 @@ impl ContentStore {
         let mut before = 0;
         for layer in &image.record.layers {
             if !intake.has(&layer.blob_digest) && !intake.is_known(&layer.diff_id, &layer.blob_digest) {
-                let told =
-                    move |bytes| progress(LoadProgress::Reading { bytes: before + bytes, total: Some(total) });
+                let told = move |bytes| {
+                    progress(LoadProgress::Reading { bytes: before + bytes, total: Some(total) });
+                };
                 let mut blob = image.session.blob(&layer.blob_digest, layer.size, &told);
                 let what = format!("blob {}", layer.blob_digest);
                 let staged = intake.staging.copy(&mut blob, |source| ImageError::Read { what, source });

@@ -16,7 +16,9 @@ use tokio::runtime::Runtime;
 
 use super::error::RegistryError;
 use super::{PlainHttp, RegistryOptions};
-use crate::document::{self, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, ManifestKind, OCI_INDEX, OCI_MANIFEST};
+use crate::document::{
+    self, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, ManifestKind, OCI_INDEX, OCI_MANIFEST,
+};
 use crate::error::ImageError;
 use crate::ids::{DOCKER_HUB, ImageDigest, Reference, shown};
 use crate::limits;
@@ -169,11 +171,11 @@ impl Session {
     /// Asks for something of the repository, with credentials when it must be; answers other than content are errors.
     pub(super) fn get(&mut self, path: &str, ask: &Ask) -> Result<Answer, RegistryError> {
         let uri = konzert_fetch::parse(&format!("{}/v2/{}/{path}", self.base, self.repository))?;
-        let mut answer = self.walk(uri.clone(), ask, self.authorization.as_ref())?;
+        let mut answer = self.walk(&uri, ask, self.authorization.as_ref())?;
         if answer.response.status() == StatusCode::UNAUTHORIZED && !answer.elsewhere {
             // A token may also have become too old on the way.
             self.authenticate(answer)?;
-            answer = self.walk(uri, ask, self.authorization.as_ref())?;
+            answer = self.walk(&uri, ask, self.authorization.as_ref())?;
         }
         match answer.response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(answer),
@@ -184,7 +186,7 @@ impl Session {
     /// Sends a request and follows redirects; who is redirected to does not learn who asks.
     pub(super) fn walk(
         &self,
-        start: Uri,
+        start: &Uri,
         ask: &Ask,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, RegistryError> {
@@ -200,7 +202,7 @@ impl Session {
                 let host = konzert_fetch::authority(&uri);
                 return Err(FetchError::Redirect { host, to: next.to_string(), problem }.into());
             }
-            elsewhere |= !konzert_fetch::is_same_origin(&start, &next);
+            elsewhere |= !konzert_fetch::is_same_origin(start, &next);
             uri = next;
         }
         Err(konzert_fetch::too_many_redirects(&uri).into())
@@ -226,9 +228,8 @@ impl Session {
         let (uri, patience) = (answer.uri, self.patience());
         let mut body = answer.response.into_body();
         let mut bytes = Vec::new();
-        while let Some(chunk) = self
-            .wait(konzert_fetch::next_chunk(&uri, &mut body, patience))
-            .map_err(RegistryError::from)?
+        while let Some(chunk) =
+            self.wait(konzert_fetch::next_chunk(&uri, &mut body, patience)).map_err(RegistryError::from)?
         {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
@@ -318,7 +319,8 @@ pub(super) fn content_length<B>(response: &Response<B>) -> Option<u64> {
 }
 
 fn media_type<B>(response: &Response<B>) -> String {
-    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value =
+        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -365,8 +367,7 @@ fn kind_of(bytes: &[u8], header: Option<ManifestKind>, what: &str) -> Result<Man
         let media_type = "application/vnd.docker.distribution.manifest.v1+json".to_owned();
         return Err(ImageError::UnsupportedMediaType { what: what.to_owned(), media_type });
     }
-    let malformed =
-        |reason: &str| ImageError::Malformed { what: what.to_owned(), reason: reason.to_owned() };
+    let malformed = |reason: &str| ImageError::Malformed { what: what.to_owned(), reason: reason.to_owned() };
     let looks = match (shape.manifests.is_some(), shape.layers.is_some()) {
         (true, true) => return Err(malformed("it is both an image and an index")),
         (true, false) => ManifestKind::Index,
@@ -374,15 +375,13 @@ fn kind_of(bytes: &[u8], header: Option<ManifestKind>, what: &str) -> Result<Man
     };
     let named = match shape.media_type.as_str() {
         "" => None,
-        named => match document::manifest_kind(named) {
-            Some(kind) => Some(kind),
-            None => {
-                let media_type = shown(named);
-                return Err(ImageError::UnsupportedMediaType { what: what.to_owned(), media_type });
-            }
-        },
+        named => Some(document::manifest_kind(named).ok_or_else(|| ImageError::UnsupportedMediaType {
+            what: what.to_owned(),
+            media_type: shown(named),
+        })?),
     };
-    if named.or(header).is_some_and(|kind| kind != looks) || (named.is_some() && header.is_some() && named != header)
+    if named.or(header).is_some_and(|kind| kind != looks)
+        || (named.is_some() && header.is_some() && named != header)
     {
         return Err(malformed("its media type does not fit its content"));
     }

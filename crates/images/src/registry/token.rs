@@ -1,4 +1,4 @@
-//! Saying who one is: tokens of a token service (Docker token authentication; OAuth2 for identity tokens), or name and password.
+//! Saying who one is: tokens of a token service (Docker token authentication; `OAuth2` for identity tokens), or name and password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -78,7 +78,7 @@ impl Session {
                 self.with_query(&realm, &pairs)?
             }
         };
-        let answer = self.walk(uri, &ask, header.as_ref())?;
+        let answer = self.walk(&uri, &ask, header.as_ref())?;
         match answer.response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.denied(String::new())),
@@ -159,7 +159,9 @@ mod tests {
     #[test]
     fn a_registry_gets_no_token_for_more_than_reading() {
         assert!(is_pull_only("repository:a/b:pull"));
-        for scope in ["repository:a/b:pull,push", "repository:a:push repository:b:pull", "registry:catalog:*", "aws"] {
+        for scope in
+            ["repository:a/b:pull,push", "repository:a:push repository:b:pull", "registry:catalog:*", "aws"]
+        {
             assert!(!is_pull_only(scope), "{scope}");
         }
     }

@@ -203,7 +203,8 @@ impl Registry {
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         if path.contains("/manifests/") {
             let Some((media_type, bytes)) = state.manifests.get(&name) else { return missing() };
-            let headers = format!("Content-Type: {media_type}\r\nDocker-Content-Digest: {}\r\n", digest(bytes));
+            let headers =
+                format!("Content-Type: {media_type}\r\nDocker-Content-Digest: {}\r\n", digest(bytes));
             return (head("200 OK", &headers, bytes.len()).0, bytes.clone());
         }
         if let Some(elsewhere) = &state.manners.blobs_at {
@@ -229,7 +230,8 @@ impl State {
 
     fn blob(&mut self, bytes: &[u8], range: Option<String>) -> (Vec<u8>, Vec<u8>) {
         let from = range.filter(|_| !self.manners.no_ranges);
-        let from = from.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        let from =
+            from.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
         let rest = &bytes[from.unwrap_or_default()..];
         let head = match from {
             Some(from) => {

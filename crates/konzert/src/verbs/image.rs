@@ -36,9 +36,14 @@ impl From<&ImageRecord> for ImageLine {
 }
 
 pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> Outcome {
+    if let Image::Pull { image, registry } = &command {
+        return pull(global, image, registry, printer).await;
+    }
     let places = Places::of(&global.data_dir, Create::Yes)?;
     let store = Arc::new(ContentStore::open(&places.images()).map_err(image_failure)?);
     match command {
+        // Above: its input is checked before anything is made.
+        Image::Pull { .. } => {}
         Image::Load { path, name } => {
             let name = name.map(|text| reference(&text)).transpose()?;
             let progress = RefCell::new(printer.progress(&format!("loading {}", path.display())));
@@ -49,7 +54,6 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
             let lines: Vec<ImageLine> = loaded.iter().map(ImageLine::from).collect();
             printer.result(&lines, |lines| table(lines))?;
         }
-        Image::Pull { image, registry } => return pull(global, &image, &registry, printer).await,
         Image::Ls => {
             let lines: Vec<ImageLine> =
                 store.list().map_err(image_failure)?.iter().map(ImageLine::from).collect();
@@ -93,8 +97,7 @@ async fn pull(global: &Global, image: &str, args: &RegistryArgs, printer: &Print
     let places = Places::of(&global.data_dir, Create::Yes)?;
     let store = ContentStore::open(&places.images()).map_err(image_failure)?;
     let progress = RefCell::new(printer.progress(&format!("pulling {image}")));
-    let work =
-        move || store.pull(&name, &options, &|at| progress.borrow_mut().update(&load_progress(&at)));
+    let work = move || store.pull(&name, &options, &|at| progress.borrow_mut().update(&load_progress(&at)));
     let pulled = tokio::task::spawn_blocking(work).await?.map_err(registry::pull_failure)?;
     printer.result(&ImageLine::from(&pulled), |line| table(std::slice::from_ref(line)))?;
     Ok(Exit::Done)

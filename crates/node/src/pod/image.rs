@@ -52,9 +52,7 @@ pub(crate) async fn check(context: &PodContext, name: String, attempt: u32, imag
                 context.tell(Some(&name), Severity::Normal, "Pulled", told);
                 return Event::ImageReady { name, attempt, image_id };
             }
-            Err(error) => {
-                Refusal { reason: WaitReason::CreateContainerError, message: chain(&*error) }
-            }
+            Err(error) => Refusal { reason: WaitReason::CreateContainerError, message: chain(&*error) },
         },
         Err(refused) => refused,
     };
@@ -86,8 +84,9 @@ impl Look<'_> {
         let found = self.find().await?;
         match (policy, found) {
             (Some("Never"), None) => {
-                let message =
-                    format!("image \"{image}\" is not in the content store and its pull policy is Never: {HINT}");
+                let message = format!(
+                    "image \"{image}\" is not in the content store and its pull policy is Never: {HINT}"
+                );
                 Err(Refusal { reason: WaitReason::ErrImageNeverPull, message })
             }
             (Some("Always"), found) => self.pull(found, true).await,
@@ -193,7 +192,8 @@ impl Look<'_> {
 
     async fn secret_names(&self) -> Vec<LocalObjectReference> {
         let spec = self.pod.spec.as_ref();
-        if let Some(own) = spec.and_then(|spec| spec.image_pull_secrets.clone()).filter(|own| !own.is_empty()) {
+        if let Some(own) = spec.and_then(|spec| spec.image_pull_secrets.clone()).filter(|own| !own.is_empty())
+        {
             return own;
         }
         let account = spec.and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
 use crate::ports::{
-    Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, PullFault, PullSecret, StartFault,
+    Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, PullFault, PullSecret,
+    StartFault,
 };
 use crate::services::ServiceRule;
 use crate::spec::label;
@@ -95,10 +96,8 @@ impl FakeHost {
 
     /// Waits for that many pulls, and gives them.
     pub(crate) async fn pulls(&self, count: usize) -> Vec<(String, Vec<PullSecret>)> {
-        self.until("images are pulled", |state| {
-            (state.pulled.len() >= count).then(|| state.pulled.clone())
-        })
-        .await
+        self.until("images are pulled", |state| (state.pulled.len() >= count).then(|| state.pulled.clone()))
+            .await
     }
 
     pub(crate) fn load(&self, image: &str) {

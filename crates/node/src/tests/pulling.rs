@@ -56,7 +56,10 @@ async fn always_asks_the_registry_and_takes_its_no() {
     rig.create_pod("lonely", spec("b:1", "Always"));
     rig.running("lonely").await;
     let told = rig.event("lonely", "Pulled").await;
-    assert!(told.contains("already present on machine; its registry cannot be asked: cannot connect"), "{told}");
+    assert!(
+        told.contains("already present on machine; its registry cannot be asked: cannot connect"),
+        "{told}"
+    );
     rig.stop().await;
 }
 

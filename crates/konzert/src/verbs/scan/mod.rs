@@ -76,20 +76,21 @@ impl Target {
             None => return Err(unknown()),
             Some(parts) => parts,
         };
-        let target = match kind {
-            "image" => Self::Image(rest.to_owned()),
-            "registry" => {
-                let reference = Reference::parse(rest).map_err(image_failure)?;
-                Self::Registry(reference, Box::new(registry::options(args)?))
-            }
-            "oci" => Self::Oci(rest.into()),
-            "archive" => Self::Archive(rest.into()),
-            "rootfs" => Self::Rootfs(rest.into()),
-            "sbom" => Self::Sbom(rest.into()),
-            _ => return Err(unknown().hint(format!(
-                "{hint}; an image of this machine is `image:{text}`, one of a registry `registry:{text}`"
-            ))),
-        };
+        let target =
+            match kind {
+                "image" => Self::Image(rest.to_owned()),
+                "registry" => {
+                    let reference = Reference::parse(rest).map_err(image_failure)?;
+                    Self::Registry(reference, Box::new(registry::options(args)?))
+                }
+                "oci" => Self::Oci(rest.into()),
+                "archive" => Self::Archive(rest.into()),
+                "rootfs" => Self::Rootfs(rest.into()),
+                "sbom" => Self::Sbom(rest.into()),
+                _ => return Err(unknown().hint(format!(
+                    "{hint}; an image of this machine is `image:{text}`, one of a registry `registry:{text}`"
+                ))),
+            };
         if rest.is_empty() { Err(unknown()) } else { Ok(target) }
     }
 }
