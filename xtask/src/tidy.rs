@@ -12,12 +12,12 @@ const MAX_LINES: usize = 800;
 const FLOORS: [(u8, &[&str]); 5] = [
     (0, &["api"]),
     (1, &["workloads", "scheduling", "lifecycle", "packages", "advisories", "campaigns", "reaping"]),
-    (2, &["store", "images", "runtime", "network"]),
+    (2, &["store", "fetch", "images", "runtime", "network"]),
     (3, &["apiserver", "controllers", "node", "fleet"]),
     (4, &["konzert"]),
 ];
-/// `advisories` speaks of what `packages` found.
-const NEIGHBOURS: [(&str, &str); 1] = [("advisories", "packages")];
+/// `advisories` speaks of what `packages` found; `images` pulls through `fetch`.
+const NEIGHBOURS: [(&str, &str); 2] = [("advisories", "packages"), ("images", "fetch")];
 
 /// Runs every check.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {

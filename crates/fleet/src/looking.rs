@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -11,7 +12,8 @@ use konzert_advisories::ignore::Ignores;
 use konzert_advisories::openvex::{self, Document};
 use konzert_advisories::{Database, Finding, KernelPackages, MatchOptions, find};
 use konzert_images::{
-    ContentStore, ImageError, ImageRecord, Limits, LoadProgress, ReadImage, read_images, read_root,
+    ContentStore, ImageError, ImageRecord, Limits, LoadProgress, ReadImage, Reference, RegistryOptions,
+    RemoteImage, read_images, read_root,
 };
 use konzert_packages::{Catalogue, DocumentError, LayerFacts, Precision, catalogue, read_document};
 
@@ -19,6 +21,7 @@ use crate::advisories::AdvisoryStore;
 use crate::inventory::RunningContainer;
 use crate::report::{IdleRule, Report, SetAside, Target, TargetKind};
 use crate::scan::judgement::{Known, Subject, judge};
+use crate::scan::layers::LayerCache;
 use crate::{FleetError, error::parse_digest};
 
 /// Something whose packages are known and that is not judged yet.
@@ -90,6 +93,29 @@ impl Looked {
         let looked =
             |image: &ReadImage| Self::image(kind, &image.record, catalogue(&image.layers, scope.precision()));
         Ok(read.iter().map(looked).collect())
+    }
+
+    /// An image in a registry, read while it comes. Layers that this machine has, or whose facts it has kept, do not come at all; nothing
+    /// but facts is kept.
+    pub fn registry(
+        store: &Arc<ContentStore>,
+        reference: &Reference,
+        options: &RegistryOptions,
+        scope: Scope,
+        progress: &dyn Fn(LoadProgress),
+    ) -> Result<Self, ImageError> {
+        let mut image = RemoteImage::open(reference, options)?;
+        let record = image.record().clone();
+        let cache = LayerCache::new(store.clone());
+        let mut facts = Vec::with_capacity(record.layers.len());
+        for layer in &record.layers {
+            let here = store.layers()?.contains(&layer.diff_id);
+            facts.push(cache.facts_or(&layer.diff_id, || {
+                if here { store.layer_facts(&layer.diff_id) } else { image.layer_facts(layer, progress) }
+            })?);
+        }
+        let name = reference.to_string();
+        Ok(Self { name, ..Self::image(TargetKind::Registry, &record, catalogue(&facts, scope.precision())) })
     }
 
     /// A directory tree.

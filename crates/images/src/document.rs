@@ -20,8 +20,8 @@ pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const OCI_LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub(crate) const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 const CONFIG_TYPES: [&str; 2] = [OCI_CONFIG, "application/vnd.docker.container.image.v1+json"];
 const LAYER_TYPES: [&str; 9] = [
@@ -79,7 +79,7 @@ fn platform(os: &str, architecture: &str, variant: Option<&String>) -> Option<Pl
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
     #[serde(rename = "mediaType", default)]
-    media_type: String,
+    pub(crate) media_type: String,
     pub(crate) config: Descriptor,
     #[serde(default, deserialize_with = "or_default")]
     pub(crate) layers: Vec<Descriptor>,

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::registry::RegistryError;
+
 /// What went wrong with an image, an archive or a snapshot.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -32,6 +34,18 @@ pub enum ImageError {
         #[source]
         source: Box<ImageError>,
     },
+    /// Pulling failed; the source says why.
+    #[error("cannot pull {image}")]
+    Pull {
+        /// The reference.
+        image: String,
+        /// Why not.
+        #[source]
+        source: Box<ImageError>,
+    },
+    /// A registry did not give what was asked for.
+    #[error(transparent)]
+    Registry(Box<RegistryError>),
     /// The input could not be read.
     #[error("cannot read {what}")]
     Read {
@@ -176,6 +190,12 @@ pub enum ImageError {
         /// Why.
         reason: &'static str,
     },
+    /// A text is not a platform.
+    #[error("\"{text}\" is not a platform")]
+    BadPlatform {
+        /// The text.
+        text: String,
+    },
     /// A text is not a digest.
     #[error("\"{text}\" is not a digest")]
     BadDigest {
@@ -248,6 +268,17 @@ impl ImageError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Load { source, .. } => return source.hint(),
+            Self::Pull { source, .. } => match &**source {
+                Self::Truncated { .. }
+                | Self::Damaged { .. }
+                | Self::DigestMismatch { .. }
+                | Self::SizeMismatch { .. } => {
+                    "the registry, or somebody on the way to it, sends something else than it promised; nothing was kept"
+                }
+                Self::PlatformMissing { .. } => "ask for another platform with --platform",
+                other => return other.hint(),
+            },
+            Self::Registry(error) => return error.hint(),
             Self::NotAnArchive { .. } => {
                 "give an OCI layout (directory or tar) or the output of `docker save`, plain, gzip or zstd"
             }
@@ -272,6 +303,9 @@ impl ImageError {
             Self::PlatformMissing { .. } => "export or build the image for this machine's platform",
             Self::AmbiguousName { .. } => "load it without a name; the names in the archive are used",
             Self::BadReference { .. } => "write name[:tag][@sha256:digest], for example web:1.2",
+            Self::BadPlatform { .. } => {
+                "write os/architecture or os/architecture/variant, for example linux/arm64"
+            }
             Self::BadDigest { .. } => "a digest is sha256: followed by 64 lower-case hex digits",
             Self::TagNeeded { .. } => "give a name with a tag, for example web:1.2",
             Self::NotFound { .. } => {
@@ -286,6 +320,15 @@ impl ImageError {
             }
             _ => return None,
         })
+    }
+
+    /// Whether this is about a registry that could not be reached, as opposed to one that said no.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Pull { source, .. } => source.is_unreachable(),
+            Self::Registry(error) => error.is_unreachable(),
+            _ => false,
+        }
     }
 
     /// For `map_err` on file operations.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ImageError;
 
+/// The registry of names that name none.
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 const ALGORITHM: &str = "sha256:";
 const MAX_NAME_BYTES: usize = 255;
 const MAX_TAG_BYTES: usize = 128;
@@ -144,6 +146,15 @@ impl Reference {
         Ok(Self { name, tag, digest })
     }
 
+    /// The registry's host, with a port when one is given, and the repository there (OCI distribution specification, `<name>`).
+    pub(crate) fn location(&self) -> (&str, String) {
+        match self.name.split_once('/') {
+            Some((host, repository)) if is_registry(host) => (host, repository.to_owned()),
+            Some(_) => (DOCKER_HUB, self.name.clone()),
+            None => (DOCKER_HUB, format!("library/{}", self.name)),
+        }
+    }
+
     /// `name:tag`, the key under which a store knows the image; `None` for a reference by digest only.
     pub fn tagged_name(&self) -> Option<String> {
         self.tag.as_ref().map(|tag| format!("{}:{tag}", self.name))
@@ -151,8 +162,15 @@ impl Reference {
 }
 
 fn familiar(name: &str) -> String {
-    let name =
-        name.strip_prefix("index.docker.io/").or_else(|| name.strip_prefix("docker.io/")).unwrap_or(name);
+    let hub = name.strip_prefix("index.docker.io/").or_else(|| name.strip_prefix("docker.io/"));
+    let name = match hub {
+        // Without the prefix, this repository of Docker Hub would be one of another registry.
+        Some(rest) if rest.split_once('/').is_some_and(|(first, _)| is_registry(first)) => {
+            return format!("{DOCKER_HUB}/{rest}");
+        }
+        Some(rest) => rest,
+        None => name,
+    };
     match name.strip_prefix("library/") {
         Some(short) if !short.contains('/') => short.to_owned(),
         _ => name.to_owned(),
@@ -254,6 +272,7 @@ mod tests {
             ("localhost:5000/app", "localhost:5000/app:latest"),
             ("registry.example/a/b/c:x", "registry.example/a/b/c:x"),
             ("library/a/b", "library/a/b:latest"),
+            ("docker.io/ghcr.io/app", "docker.io/ghcr.io/app:latest"),
         ] {
             assert_eq!(Reference::parse(text).expect(text).to_string(), shown);
         }
@@ -262,6 +281,22 @@ mod tests {
         assert_eq!(by_digest.tagged_name(), None);
         let both = Reference::parse(&format!("app:1@{digest}")).expect("both");
         assert_eq!(both.to_string(), format!("app:1@{digest}"));
+    }
+
+    #[test]
+    fn names_lead_to_a_registry_and_a_repository() {
+        for (text, host, repository) in [
+            ("nginx", "docker.io", "library/nginx"),
+            ("team/app", "docker.io", "team/app"),
+            ("docker.io/library/nginx", "docker.io", "library/nginx"),
+            ("docker.io/ghcr.io/app", "docker.io", "ghcr.io/app"),
+            ("localhost/app", "localhost", "app"),
+            ("localhost:5000/a/b", "localhost:5000", "a/b"),
+            ("ghcr.io/team/app:1", "ghcr.io", "team/app"),
+        ] {
+            let reference = Reference::parse(text).expect(text);
+            assert_eq!(reference.location(), (host, repository.to_owned()), "{text}");
+        }
     }
 
     #[test]

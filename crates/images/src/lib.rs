@@ -1,7 +1,8 @@
-//! Images on this machine: a content store by digest, loading of archives, overlay snapshots, deterministic building, rebase.
+//! Images on this machine: a content store by digest, loading of archives, pulling from registries, overlay snapshots,
+//! deterministic building, rebase.
 //!
-//! Everything here blocks; asynchronous callers use their runtime's thread pool for blocking work. Nothing here talks to
-//! a network, runs a program, or decides which image a workload should run.
+//! Everything here blocks; asynchronous callers use their runtime's thread pool for blocking work. Only `registry` talks to
+//! a network; nothing here runs a program, or decides which image a workload should run.
 //!
 //! Invariants:
 //! 1. A blob below `blobs/` has the digest it is named by; it is verified before it gets its name.
@@ -24,6 +25,7 @@ pub mod limits;
 mod load;
 mod rebase;
 mod record;
+mod registry;
 mod rootfs;
 mod scan;
 mod snapshot;
@@ -42,6 +44,9 @@ pub use limits::Limits;
 pub use load::{LoadProgress, ReadImage, read_images};
 pub use rebase::{ConfigChange, REBASED_FROM, REBASED_NEW_BASE, REBASED_OLD_BASE, RebasePlan, RebaseRefusal};
 pub use record::{ImageConfig, ImageRecord, LayerRef, Platform};
+pub use registry::{
+    Credential, Credentials, CredentialsError, PlainHttp, RegistryError, RegistryOptions, RemoteImage,
+};
 pub use rootfs::{MAX_ROOT_DEPTH, MAX_ROOT_ENTRIES, read_root};
 pub use snapshot::Snapshot;
 pub use store::{ContentStore, Force, ImageTarget, Inspection, Removed, StoreOptions, TrashedImage};

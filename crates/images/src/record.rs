@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ImageDigest, LayerDiffId};
+use crate::error::ImageError;
+use crate::ids::{ImageDigest, LayerDiffId, shown};
 
 /// One image of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +125,26 @@ impl Platform {
         self.os == host.os
             && self.architecture == host.architecture
             && (host.variant.is_none() || self.variant.is_none() || self.variant == host.variant)
+    }
+}
+
+impl FromStr for Platform {
+    type Err = ImageError;
+    fn from_str(text: &str) -> Result<Self, ImageError> {
+        let plain = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts[..] {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => return Err(ImageError::BadPlatform { text: shown(text) }),
+        };
+        if !parts.iter().all(plain) {
+            return Err(ImageError::BadPlatform { text: shown(text) });
+        }
+        let variant = variant.map(str::to_owned);
+        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant })
     }
 }
 

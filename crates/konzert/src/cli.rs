@@ -84,7 +84,7 @@ pub(crate) enum Verb {
     Db(Db),
     /// Test running containers, an image, a directory or a document against advisories
     #[command(
-        after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high\n          konzert scan archive:app.tar --format sarif > app.sarif\n          konzert scan rootfs:/mnt/disk --only-fixed --vex app.vex.json\n\nWith --fail-on, a result that is unknown or partial also ends with 1."
+        after_help = "Examples: konzert scan\n          konzert scan --advisory CVE-2026-1234\n          konzert scan image:app:1.0 --fail-on high\n          konzert scan archive:app.tar --format sarif > app.sarif\n          konzert scan registry:debian:13\n          konzert scan rootfs:/mnt/disk --only-fixed --vex app.vex.json\n\n`image:` is an image of this machine; `registry:` reads one in its registry, and keeps nothing but what it says of packages.\nWith --fail-on, a result that is unknown or partial also ends with 1."
     )]
     Scan(Scan),
     /// Patch a vulnerability in all containers, in waves
@@ -163,6 +163,18 @@ pub(crate) enum Image {
         #[arg(long, value_name = "NAME:TAG")]
         name: Option<String>,
     },
+    /// Pull an image from a registry
+    #[command(
+        after_help = "Credentials come from `auths` of $REGISTRY_AUTH_FILE or ~/.docker/config.json; credential helpers are not run.\n\
+                      Examples: konzert image pull debian:13\n          konzert image pull registry.example:5000/team/app:1.0 --platform linux/arm64"
+    )]
+    Pull {
+        /// Name, tag and digest, as in a pod
+        #[arg(value_name = "REF")]
+        image: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
     /// List images
     #[command(visible_alias = "list", after_help = "Example: konzert image ls -o json")]
     Ls,
@@ -187,6 +199,17 @@ pub(crate) enum Image {
         /// Name or digest
         image: String,
     },
+}
+
+/// How to talk to a registry.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RegistryArgs {
+    /// Platform of the image [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+    /// Speak plain HTTP with the registry, which anybody on the way can read and change
+    #[arg(long)]
+    pub(crate) plain_http: bool,
 }
 
 /// `konzert db …`.
@@ -218,7 +241,7 @@ pub(crate) enum Db {
 /// `konzert scan`.
 #[derive(Debug, Args)]
 pub(crate) struct Scan {
-    /// `fleet`, `image:REF`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or `sbom:FILE`
+    /// `fleet`, `image:REF`, `registry:REF`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or `sbom:FILE`
     #[arg(default_value = "fleet")]
     pub(crate) target: String,
     /// Output format [default: what -o says]
@@ -250,6 +273,8 @@ pub(crate) struct Scan {
     /// How old what a source of advisories says may be, as 72h or 7d; beyond it the result is `unknown` [default: 7d]
     #[arg(long, value_parser = age, value_name = "TIME")]
     pub(crate) max_age: Option<SignedDuration>,
+    #[command(flatten, next_help_heading = "Options of `registry:REF`")]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Formats of `konzert scan`.

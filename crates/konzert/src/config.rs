@@ -1,11 +1,16 @@
 //! The environment and the file locations: the only place that reads environment variables.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use konzert_images::Credentials;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::Global;
 use crate::exit::Failure;
+
+/// Longest file of credentials.
+const MAX_CREDENTIALS_BYTES: u64 = 1 << 20;
 
 /// Where everything of one engine lies.
 #[derive(Clone, Debug)]
@@ -76,6 +81,25 @@ pub(crate) fn no_color() -> bool {
 #[expect(clippy::disallowed_methods, reason = "this is the config module")]
 pub(crate) fn log_filter() -> Option<String> {
     std::env::var("KONZERT_LOG").ok()
+}
+
+/// What is known of registries' credentials: the file in `$REGISTRY_AUTH_FILE`, else `~/.docker/config.json` when it is there.
+#[expect(clippy::disallowed_methods, reason = "this is the config module")]
+pub(crate) fn credentials() -> Result<Credentials, Failure> {
+    let named = std::env::var("REGISTRY_AUTH_FILE").ok().filter(|file| !file.is_empty()).map(PathBuf::from);
+    let usual = || std::env::var("HOME").ok().map(|home| Path::new(&home).join(".docker/config.json"));
+    let must = named.is_some();
+    let Some(file) = named.or_else(usual).filter(|file| must || file.exists()) else {
+        return Ok(Credentials::default());
+    };
+    let shown = file.display();
+    let hint = "give a file like ~/.docker/config.json, with `auths`, in $REGISTRY_AUTH_FILE";
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(&file);
+    let read = opened.and_then(|file| file.take(MAX_CREDENTIALS_BYTES).read_to_end(&mut bytes));
+    read.map_err(|error| Failure::usage(format!("cannot read credentials from {shown}: {error}"), hint))?;
+    Credentials::from_docker_config(&bytes)
+        .map_err(|error| Failure::usage(format!("cannot read credentials from {shown}: {error}"), hint))
 }
 
 /// A client for the cluster that the global options name: by flag, else this machine's engine, else the user's kubeconfig.

@@ -345,10 +345,13 @@ fn wrong_input_is_refused_and_leaves_nothing() {
     place.file("bad.yaml", b"ignores:\n  - id: CVE-1\n    expires: 2999-01-01\n");
     place.file("bad.trivyignore", b"CVE-1\nCVE-2 exp:soon\n");
     place.file("bad.vex.json", br#"{"@context": "https://openvex.dev/ns/v0.2.0"}"#);
-    let cases: [(&[&str], &[&str]); 20] = [
+    let cases: [(&[&str], &[&str]); 23] = [
         (&["cellar"], &["cellar"]),
         (&["nginx:1.25"], &["nginx:1.25"]),
-        (&["registry:nginx:1.25"], &["registry:nginx:1.25", "not supported"]),
+        (&["registry:ng inx"], &["ng inx", "not an image reference"]),
+        (&["registry:x@sha256:12"], &["not a digest"]),
+        (&["registry:x:1", "--platform", "linux"], &["\"linux\" is not a platform"]),
+        (&["image:x:1", "--plain-http"], &["--plain-http", "image:x:1"]),
         (&["rootfs:"], &["rootfs:"]),
         (&["rootfs:/nowhere"], &["/nowhere"]),
         (&["rootfs:letter"], &["letter", "not a directory"]),

@@ -111,9 +111,9 @@ pub struct Hold {
 /// Reasons of a waiting container, as users know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitReason {
-    /// The image is not in the content store.
+    /// The image is not in the content store and could not be pulled.
     ErrImagePull,
-    /// Same, between two looks.
+    /// Same, between two attempts.
     ImagePullBackOff,
     /// Not in the store and the policy is `Never`.
     ErrImageNeverPull,

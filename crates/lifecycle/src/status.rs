@@ -212,8 +212,11 @@ impl View<'_> {
 fn held(hold: &Hold, now: Timestamp) -> ApiState {
     let backing_off = hold.reason == WaitReason::ErrImagePull && now >= after(hold.since, ERR_SHOWN);
     let reason = if backing_off { WaitReason::ImagePullBackOff } else { hold.reason };
-    let message =
-        if backing_off { format!("Back-off pulling image: {}", hold.message) } else { hold.message.clone() };
+    let message = if backing_off {
+        format!("Back-off pulling image \"{}\": {}: {}", hold.image, hold.reason.as_str(), hold.message)
+    } else {
+        hold.message.clone()
+    };
     waiting(reason.as_str(), Some(message))
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use konzert_images::{ContentStore, ImageDigest, ImageRecord, Reference};
+use konzert_images::{ContentStore, Credentials, ImageDigest, ImageRecord, Reference, RegistryOptions};
 use konzert_network::{Network, Protocol, ServiceRules};
 use konzert_runtime::{
     ContainerId, ContainerSpec, ContainerState, ExecOutcome, ExecRequest, Runtime, RuntimeError,
@@ -12,7 +12,10 @@ use konzert_runtime::{
 };
 use tokio::sync::broadcast;
 
-use crate::ports::{Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, StartFault};
+use crate::ports::{
+    Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, PullFault, PullSecret,
+    StartFault,
+};
 use crate::services::{ServiceRule, Transport};
 
 #[async_trait]
@@ -53,6 +56,7 @@ impl Containers for Runtime {
 fn image(record: ImageRecord) -> FoundImage {
     FoundImage {
         digest: record.digest.to_string(),
+        size: record.size,
         env: record.config.env,
         entrypoint: record.config.entrypoint,
         cmd: record.config.cmd,
@@ -68,6 +72,23 @@ impl Images for ContentStore {
             Reference::parse(reference).map_err(|error| ImageFault::Reference(Box::new(error)))?;
         let found = self.get(&reference).map_err(|error| ImageFault::Store(Box::new(error)))?;
         Ok(found.map(image))
+    }
+
+    fn pull(&self, reference: &str, secrets: &[PullSecret]) -> Result<FoundImage, PullFault> {
+        let fault = |cause: PortError| PullFault { unreachable: false, cause };
+        let mut options = RegistryOptions::default();
+        for secret in secrets {
+            let read = match secret {
+                PullSecret::DockerConfig(bytes) => Credentials::from_docker_config(bytes),
+                PullSecret::DockerCfg(bytes) => Credentials::from_dockercfg(bytes),
+            };
+            options.credentials.extend(read.map_err(|error| fault(Box::new(error)))?);
+        }
+        let reference = Reference::parse(reference).map_err(|error| fault(Box::new(error)))?;
+        let pulled = Self::pull(self, &reference, &options, &|_| {});
+        pulled
+            .map(image)
+            .map_err(|error| PullFault { unreachable: error.is_unreachable(), cause: Box::new(error) })
     }
 
     fn by_digest(&self, digest: &str) -> Result<Option<FoundImage>, ImageFault> {

@@ -2,7 +2,7 @@
 //!
 //! [`Node::start`] registers the node and runs one actor per pod. An actor feeds observations to the state machine of
 //! `konzert-lifecycle`, which decides; the effects here have no choices. The API is spoken to through `kube::Client`
-//! only. What this crate does not do: attach and terminals, image pulls, cluster DNS, service account tokens,
+//! only. What this crate does not do: attach and terminals, cluster DNS, service account tokens,
 //! persistent volumes, eviction; asking for them is an error with a name, never silence.
 //!
 //! Invariants:
@@ -28,6 +28,7 @@ mod orphans;
 mod pod;
 mod ports;
 mod probes;
+mod pulls;
 mod recorder;
 mod register;
 mod services;

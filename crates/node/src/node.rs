@@ -18,6 +18,7 @@ use crate::logs::{Ending, LogError, LogQuery, LogStream};
 use crate::orphans;
 use crate::pod::context::{Shared, now};
 use crate::ports::{Containers, Images, Nets, chain};
+use crate::pulls::Pulls;
 use crate::recorder::Recorder;
 use crate::register::{Capacity, register};
 use crate::services::{self, ServiceTable};
@@ -100,6 +101,7 @@ impl Node {
             images: parts.images,
             nets: parts.nets.clone(),
             services: table.clone(),
+            pulls: Pulls::default(),
             alive: Mutex::new(HashMap::new()),
             ended: watch::channel(0).0,
             recorder,

@@ -67,6 +67,25 @@ pub(crate) struct FoundImage {
     pub(crate) working_dir: String,
     pub(crate) user: String,
     pub(crate) stop_signal: Option<String>,
+    /// Bytes in the store.
+    pub(crate) size: u64,
+}
+
+/// Credentials of a Secret, as it has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PullSecret {
+    /// `.dockerconfigjson`
+    DockerConfig(Vec<u8>),
+    /// `.dockercfg`
+    DockerCfg(Vec<u8>),
+}
+
+/// Why an image did not come from its registry.
+#[derive(Debug)]
+pub(crate) struct PullFault {
+    /// Nobody could be asked, as opposed to somebody who said no.
+    pub(crate) unreachable: bool,
+    pub(crate) cause: PortError,
 }
 
 /// Why an image was not found.
@@ -83,6 +102,8 @@ pub(crate) enum ImageFault {
 /// Images on this host. All calls block.
 pub(crate) trait Images: Send + Sync + 'static {
     fn find(&self, reference: &str) -> Result<Option<FoundImage>, ImageFault>;
+    /// Gets the image from its registry, unless what is here is what the registry has.
+    fn pull(&self, reference: &str, secrets: &[PullSecret]) -> Result<FoundImage, PullFault>;
     fn by_digest(&self, digest: &str) -> Result<Option<FoundImage>, ImageFault>;
     /// Root file system of a new container; the same key gives the same one.
     fn prepare(&self, key: &str, digest: &str) -> Result<PathBuf, PortError>;

@@ -3,6 +3,7 @@
 mod api;
 mod host;
 mod life;
+mod pulling;
 mod volumes;
 
 use std::future::Future;

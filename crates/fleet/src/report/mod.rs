@@ -49,6 +49,8 @@ pub enum TargetKind {
     Oci,
     /// An image in an archive.
     Archive,
+    /// An image in a registry.
+    Registry,
     /// A directory tree.
     Rootfs,
     /// A document.

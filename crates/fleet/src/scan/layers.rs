@@ -4,8 +4,8 @@
 //! version.
 //!
 //! Invariants: a kept file is used only when its digest, version and layer are right, otherwise the layer is read again
-//! and a warning says so; a file gets its name when it is complete; files of layers that no image has go, and when the rest
-//! takes more than the bound, the oldest go. The files are derived data: losing one costs a read.
+//! and a warning says so; a file gets its name when it is complete; files of layers that no image has go
+//! after a week, and when the rest takes more than the bound, the oldest go. The files are derived data: losing one costs a read.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -35,6 +35,8 @@ const UNPACKED_BYTES: u64 = 512 << 20;
 const SWEEP_EVERY: u64 = 64;
 /// What a killed process left behind is that old.
 const ABANDONED: Duration = Duration::from_hours(1);
+/// So long the layers of images that are not on this machine are remembered: those of registries that were scanned.
+const FOREIGN: Duration = Duration::from_hours(24 * 7);
 const MAGIC: &[u8; 8] = b"kzfacts1";
 const DIR: &str = "facts";
 const TEMPORARY: &str = ".facts-";
@@ -88,8 +90,17 @@ impl LayerCache {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// The facts of a layer; blocks while it is read for the first time.
+    /// The facts of a layer of the store; blocks while it is read for the first time.
     pub(crate) fn facts(&self, diff_id: &LayerDiffId) -> Result<Arc<LayerFacts>, ImageError> {
+        self.facts_or(diff_id, || self.store.layer_facts(diff_id))
+    }
+
+    /// The facts of a layer that may be somewhere else; `read` gets them when they are not kept.
+    pub(crate) fn facts_or(
+        &self,
+        diff_id: &LayerDiffId,
+        read: impl FnOnce() -> Result<LayerFacts, ImageError>,
+    ) -> Result<Arc<LayerFacts>, ImageError> {
         let shard = usize::from_str_radix(&diff_id.hex()[..1], 16).unwrap_or_default();
         let _one_reader = self.reading[shard % SHARDS].lock();
         if let Some(known) = self.memory.lock().get(diff_id) {
@@ -98,11 +109,11 @@ impl LayerCache {
         let path = self.dir.join(file_name(diff_id));
         let facts = match load(&path, diff_id) {
             Ok(Some(kept)) => kept,
-            Ok(None) => self.read(diff_id, &path)?,
+            Ok(None) => self.read(read, &path)?,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(path = %path.display(), error, "kept facts are damaged: the layer is read again");
-                self.read(diff_id, &path)?
+                self.read(read, &path)?
             }
         };
         let facts = Arc::new(facts);
@@ -111,8 +122,12 @@ impl LayerCache {
         Ok(facts)
     }
 
-    fn read(&self, diff_id: &LayerDiffId, path: &Path) -> Result<LayerFacts, ImageError> {
-        let facts = self.store.layer_facts(diff_id)?;
+    fn read(
+        &self,
+        read: impl FnOnce() -> Result<LayerFacts, ImageError>,
+        path: &Path,
+    ) -> Result<LayerFacts, ImageError> {
+        let facts = read()?;
         self.reads.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.keep(&facts, path) {
             let error = &error as &dyn std::error::Error;
@@ -169,6 +184,11 @@ fn load(path: &Path, diff_id: &LayerDiffId) -> Result<Option<LayerFacts>, EntryE
     if right { Ok(Some(facts)) } else { Err(EntryError::Another) }
 }
 
+/// Of the present cataloguer; facts of an older one are no use to anybody.
+fn is_present(name: &str) -> bool {
+    name.ends_with(&format!(".v{CATALOGUER_VERSION}"))
+}
+
 /// Deletes what nobody needs; then the oldest, until a quarter of the bound is free.
 fn sweep(dir: &Path, needed: &BTreeSet<LayerDiffId>, bound: u64) -> io::Result<()> {
     let needed: BTreeSet<String> = needed.iter().map(file_name).collect();
@@ -182,10 +202,11 @@ fn sweep(dir: &Path, needed: &BTreeSet<LayerDiffId>, bound: u64) -> io::Result<(
             Err(error) => return Err(error),
         };
         let written = metadata.modified()?;
+        let younger_than = |bound: Duration| written.elapsed().is_ok_and(|age| age < bound);
         let is_needed = if name.starts_with(TEMPORARY) {
-            written.elapsed().is_ok_and(|age| age < ABANDONED)
+            younger_than(ABANDONED)
         } else {
-            needed.contains(&name)
+            needed.contains(&name) || (is_present(&name) && younger_than(FOREIGN))
         };
         if is_needed {
             kept.push((written, metadata.len(), entry.path()));

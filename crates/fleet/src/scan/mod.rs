@@ -15,7 +15,7 @@ mod events;
 mod exposures;
 mod images;
 pub(crate) mod judgement;
-mod layers;
+pub(crate) mod layers;
 mod metrics;
 mod noted;
 mod pool;

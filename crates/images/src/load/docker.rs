@@ -53,20 +53,20 @@ impl Loader<'_> {
         if !self.fits(config.platform()) {
             return Ok(None);
         }
-        self.keep_document(&config_bytes, &config_digest, config_bytes.len() as u64)?;
+        self.intake.keep_document(&config_bytes, &config_digest, config_bytes.len() as u64)?;
         let mut descriptors = Vec::with_capacity(layers.len());
         for path in layers {
-            let staged = self.source.stage(path, &mut self.staging)?.ok_or_else(|| missing(path))?;
+            let staged = self.source.stage(path, &mut self.intake.staging)?.ok_or_else(|| missing(path))?;
             let digest = staged.digest.clone();
-            let staged = self.keep(staged, &digest, None)?;
+            let staged = self.intake.keep(staged, &digest, None)?;
             descriptors.push(document::descriptor(layer_type(&staged)?, &digest, staged.size));
         }
         let config_size = config_bytes.len() as u64;
         let manifest_bytes = manifest_of(&config_digest, config_size, &descriptors);
         let manifest: Manifest = document::parse(&manifest_bytes, || shown(&saved.config))?;
         let manifest_digest = digest_of(&manifest_bytes);
-        self.keep_document(&manifest_bytes, &manifest_digest, manifest_bytes.len() as u64)?;
-        let record = self.finish(&manifest_bytes, &manifest, config)?;
+        self.intake.keep_document(&manifest_bytes, &manifest_digest, manifest_bytes.len() as u64)?;
+        let record = self.intake.finish(&manifest_bytes, &manifest, config)?;
         Ok(Some(Found { record }))
     }
 }

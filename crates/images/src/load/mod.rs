@@ -1,33 +1,33 @@
 //! Loading images: OCI layouts (directory or tar) and `docker save` archives (classic, and with an OCI layout inside).
 //!
 //! Everything is staged and verified first: digests and sizes of blobs, diff ids and entries of layers. Only then it
-//! becomes visible, in one step. Pulling from registries is not here.
+//! becomes visible, in one step. Pulling from registries is in `registry`, and takes the same [`Intake`].
 
 mod docker;
+mod intake;
 mod oci;
 mod peek;
 mod source;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::document::{self, ConfigDocument, Manifest, RecordParts};
 use crate::error::ImageError;
-use crate::ids::{ImageDigest, Reference, shown};
-use crate::index::Index;
-use crate::layer;
+use crate::ids::{Reference, shown};
 use crate::limits;
-use crate::record::{ImageRecord, LayerRef, Platform};
-use crate::staging::{StagedBlob, Staging};
+use crate::record::{ImageRecord, Platform};
+use crate::staging::Staging;
 use crate::store::{ContentStore, tagged_name};
+pub(crate) use intake::Intake;
+pub(crate) use peek::read_blob;
 pub use peek::{ReadImage, read_images};
 use source::Source;
 
 /// Bytes between two progress reports.
-const REPORT_EVERY_BYTES: u64 = limits::MIB;
+pub(crate) const REPORT_EVERY_BYTES: u64 = limits::MIB;
 
 /// How far a load is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +59,12 @@ struct Found {
     record: ImageRecord,
 }
 
-/// What loading needs, and what it has staged.
+/// What loading an archive needs.
 struct Loader<'a> {
-    store: &'a ContentStore,
     source: Source,
-    staging: Staging,
-    known: std::sync::Arc<Index>,
-    progress: &'a dyn Fn(LoadProgress),
-    /// Staged blobs that images need, by digest.
-    blobs: BTreeMap<ImageDigest, StagedBlob>,
+    intake: Intake<'a>,
     /// Platforms that were passed over.
     others: BTreeSet<Platform>,
-    /// Layers verified in this load.
-    verified: BTreeSet<(ImageDigest, crate::ids::LayerDiffId)>,
-    loaded_at: jiff::Timestamp,
 }
 
 impl ContentStore {
@@ -135,17 +127,8 @@ impl ContentStore {
         name: Option<&Reference>,
         progress: &dyn Fn(LoadProgress),
     ) -> Result<Vec<ImageRecord>, ImageError> {
-        let mut loader = Loader {
-            store: self,
-            source,
-            staging,
-            known: self.index.read(&self.disk)?,
-            progress,
-            blobs: BTreeMap::new(),
-            others: BTreeSet::new(),
-            verified: BTreeSet::new(),
-            loaded_at: jiff::Timestamp::now(),
-        };
+        let intake = Intake::new(self, staging, progress)?;
+        let mut loader = Loader { source, intake, others: BTreeSet::new() };
         let mut found = loader.images()?;
         if let Some(name) = name {
             let [only] = &mut found[..] else { return Err(ImageError::AmbiguousName { count: found.len() }) };
@@ -154,8 +137,7 @@ impl ContentStore {
         for image in &found {
             progress(LoadProgress::Loaded { image: image.record.display_name().to_owned() });
         }
-        let blobs: Vec<StagedBlob> = loader.blobs.into_values().collect();
-        self.commit(&blobs, found.into_iter().map(|f| f.record).collect())
+        loader.intake.commit(found.into_iter().map(|f| f.record).collect())
     }
 }
 
@@ -171,80 +153,12 @@ impl Loader<'_> {
         if !found.is_empty() {
             return Ok(found);
         }
-        Err(nothing_found(&self.others, &self.store.platform))
+        Err(nothing_found(&self.others, &self.intake.store.platform))
     }
 
     /// True for an image of this machine; others are noted. An image that does not say is taken.
     fn fits(&mut self, platform: Option<Platform>) -> bool {
-        fits(platform, &self.store.platform, &mut self.others)
-    }
-
-    /// Notes a staged blob under the digest it must have.
-    fn keep(
-        &mut self,
-        staged: StagedBlob,
-        digest: &ImageDigest,
-        size: Option<u64>,
-    ) -> Result<StagedBlob, ImageError> {
-        if staged.digest != *digest {
-            let (expected, actual) = (digest.to_string(), staged.digest.to_string());
-            return Err(ImageError::DigestMismatch { what: format!("blob {digest}"), expected, actual });
-        }
-        if let Some(expected) = size.filter(|size| *size != staged.size) {
-            let (digest, actual) = (digest.to_string(), staged.size);
-            return Err(ImageError::SizeMismatch { digest, expected, actual });
-        }
-        self.blobs.insert(digest.clone(), staged.clone());
-        Ok(staged)
-    }
-
-    /// Checks bytes of a document and stages them.
-    fn keep_document(&mut self, bytes: &[u8], digest: &ImageDigest, size: u64) -> Result<(), ImageError> {
-        let staged = self.staging.put(bytes)?;
-        self.keep(staged, digest, Some(size)).map(drop)
-    }
-
-    /// The record of an image whose layers are staged, after verifying each layer.
-    fn finish(
-        &mut self,
-        manifest_bytes: &[u8],
-        manifest: &Manifest,
-        config: ConfigDocument,
-    ) -> Result<ImageRecord, ImageError> {
-        let host = &self.store.platform;
-        let parts = RecordParts { manifest_bytes, manifest, config, host, loaded_at: self.loaded_at };
-        let record = document::record(parts)?;
-        for (number, layer) in record.layers.iter().enumerate() {
-            (self.progress)(LoadProgress::Verifying { layer: number + 1, layers: record.layers.len() });
-            self.verify(layer)?;
-        }
-        Ok(record)
-    }
-
-    fn verify(&mut self, layer: &LayerRef) -> Result<(), ImageError> {
-        let key = (layer.blob_digest.clone(), layer.diff_id.clone());
-        let known = self.known.blob_of_layer(&layer.diff_id).is_some_and(|blob| blob == layer.blob_digest);
-        if known || self.verified.contains(&key) {
-            return Ok(());
-        }
-        let missing = || ImageError::Missing {
-            what: format!("blob {}", layer.blob_digest),
-            needed_by: "the image".to_owned(),
-        };
-        let staged = self.blobs.get(&layer.blob_digest).ok_or_else(missing)?;
-        let file = File::open(&staged.path).map_err(ImageError::io("read", &staged.path))?;
-        let what = format!("layer {}", layer.blob_digest);
-        let actual = layer::verify(file, &what, &self.store.limits)?;
-        if actual != layer.diff_id {
-            let (expected, actual) = (layer.diff_id.to_string(), actual.to_string());
-            return Err(ImageError::DiffIdMismatch {
-                layer: layer.blob_digest.to_string(),
-                expected,
-                actual,
-            });
-        }
-        self.verified.insert(key);
-        Ok(())
+        fits(platform, &self.intake.store.platform, &mut self.others)
     }
 }
 
@@ -255,7 +169,7 @@ trait Documents {
 }
 
 /// True for an image of the host's platform; others are noted. An image that does not say is taken.
-fn fits(platform: Option<Platform>, host: &Platform, others: &mut BTreeSet<Platform>) -> bool {
+pub(crate) fn fits(platform: Option<Platform>, host: &Platform, others: &mut BTreeSet<Platform>) -> bool {
     match platform {
         Some(platform) if !platform.runs_on(host) => {
             others.insert(platform);
@@ -266,7 +180,7 @@ fn fits(platform: Option<Platform>, host: &Platform, others: &mut BTreeSet<Platf
 }
 
 /// No image was taken: there are none, or none for this machine.
-fn nothing_found(others: &BTreeSet<Platform>, host: &Platform) -> ImageError {
+pub(crate) fn nothing_found(others: &BTreeSet<Platform>, host: &Platform) -> ImageError {
     if others.is_empty() {
         return ImageError::NotAnArchive { reason: "it lists no image" };
     }

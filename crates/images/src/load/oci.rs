@@ -53,7 +53,7 @@ pub(super) struct Walk<'a> {
 impl Loader<'_> {
     /// The images of `index.json` that run on this machine.
     pub(super) fn oci(&mut self, index: &[u8]) -> Result<Vec<Found>, ImageError> {
-        let mut walk = Walk::new(&self.source, &self.store.platform, &mut self.others);
+        let mut walk = Walk::new(&self.source, &self.intake.store.platform, &mut self.others);
         let saved = walk.saved_names()?;
         let reached = walk.images(index)?;
         let mut found: BTreeMap<ImageDigest, Found> = BTreeMap::new();
@@ -83,21 +83,21 @@ impl Loader<'_> {
 
     /// Stages and verifies one image; `None` when it is for another platform.
     fn image(&mut self, image: &Reached) -> Result<Option<Found>, ImageError> {
-        let mut walk = Walk::new(&self.source, &self.store.platform, &mut self.others);
+        let mut walk = Walk::new(&self.source, &self.intake.store.platform, &mut self.others);
         let Some(read) = walk.documents_of(image)? else { return Ok(None) };
         let ImageDocuments { manifest_bytes, manifest, config_bytes, config } = read;
-        self.keep_document(&manifest_bytes, &image.descriptor.digest, image.descriptor.size)?;
-        self.keep_document(&config_bytes, &manifest.config.digest, manifest.config.size)?;
+        self.intake.keep_document(&manifest_bytes, &image.descriptor.digest, image.descriptor.size)?;
+        self.intake.keep_document(&config_bytes, &manifest.config.digest, manifest.config.size)?;
         let what = format!("image manifest {}", image.descriptor.digest);
         for layer in &manifest.layers {
-            if self.blobs.contains_key(&layer.digest) {
+            if self.intake.has(&layer.digest) {
                 continue;
             }
-            let staged = self.source.stage(&blob_path(&layer.digest), &mut self.staging)?;
+            let staged = self.source.stage(&blob_path(&layer.digest), &mut self.intake.staging)?;
             let staged = staged.ok_or_else(|| missing(&layer.digest, &what))?;
-            self.keep(staged, &layer.digest, Some(layer.size))?;
+            self.intake.keep(staged, &layer.digest, Some(layer.size))?;
         }
-        let record = self.finish(&manifest_bytes, &manifest, config)?;
+        let record = self.intake.finish(&manifest_bytes, &manifest, config)?;
         Ok(Some(Found { record }))
     }
 }

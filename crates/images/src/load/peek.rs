@@ -22,7 +22,7 @@ use crate::document::{self, ConfigDocument, Manifest, RecordParts};
 use crate::error::{EntryFault, ImageError};
 use crate::ids::{ImageDigest, LayerDiffId, shown};
 use crate::limits::{self, Limits};
-use crate::record::{ImageRecord, Platform};
+use crate::record::{ImageRecord, LayerRef, Platform};
 use crate::staging::{HashingReader, digest_of};
 use crate::tarball::{EntryKind, TarReader, clean_path};
 use crate::{layer, scan};
@@ -330,6 +330,18 @@ fn read_layer(content: impl Read, wanted: &Wanted, limits: &Limits) -> Result<La
         }
     }
     Ok(LayerRead { facts: Arc::new(facts), digest, size, media_type })
+}
+
+/// Reads a layer as a stranger sends it: its facts, when digest, size and diff id are as promised.
+pub(crate) fn read_blob(
+    content: impl Read,
+    layer: &LayerRef,
+    limits: &Limits,
+) -> Result<LayerFacts, ImageError> {
+    let blob = Some((layer.blob_digest.clone(), layer.size));
+    let wanted = Wanted { path: blob_path(&layer.blob_digest), blob, diff_id: layer.diff_id.clone() };
+    let read = read_layer(content, &wanted, limits)?;
+    Ok(Arc::unwrap_or_clone(read.facts))
 }
 
 /// The second pass: the layers, by the number of their entry.

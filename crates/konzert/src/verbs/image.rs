@@ -8,7 +8,8 @@ use konzert_fleet::{Looked, Scope, inventory_report};
 use konzert_images::{ContentStore, Force, ImageDigest, ImageError, ImageRecord, LoadProgress, Reference};
 use serde::Serialize;
 
-use crate::cli::{Format, Global, Image, SbomFormat};
+use super::registry;
+use crate::cli::{Format, Global, Image, RegistryArgs, SbomFormat};
 use crate::config::{Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
@@ -35,9 +36,14 @@ impl From<&ImageRecord> for ImageLine {
 }
 
 pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> Outcome {
+    if let Image::Pull { image, registry } = &command {
+        return pull(global, image, registry, printer).await;
+    }
     let places = Places::of(&global.data_dir, Create::Yes)?;
     let store = Arc::new(ContentStore::open(&places.images()).map_err(image_failure)?);
     match command {
+        // Above: its input is checked before anything is made.
+        Image::Pull { .. } => {}
         Image::Load { path, name } => {
             let name = name.map(|text| reference(&text)).transpose()?;
             let progress = RefCell::new(printer.progress(&format!("loading {}", path.display())));
@@ -91,6 +97,18 @@ pub(crate) async fn run(global: &Global, command: Image, printer: &Printer) -> O
     Ok(Exit::Done)
 }
 
+async fn pull(global: &Global, image: &str, args: &RegistryArgs, printer: &Printer) -> Outcome {
+    let name = reference(image)?;
+    let options = registry::options(args)?;
+    let places = Places::of(&global.data_dir, Create::Yes)?;
+    let store = ContentStore::open(&places.images()).map_err(image_failure)?;
+    let progress = RefCell::new(printer.progress(&format!("pulling {image}")));
+    let work = move || store.pull(&name, &options, &|at| progress.borrow_mut().update(&load_progress(&at)));
+    let pulled = tokio::task::spawn_blocking(work).await?.map_err(registry::pull_failure)?;
+    printer.result(&ImageLine::from(&pulled), |line| table(std::slice::from_ref(line)))?;
+    Ok(Exit::Done)
+}
+
 /// An image by name or digest, or an error that names it.
 pub(crate) fn find(store: &ContentStore, image: &str) -> Result<ImageRecord, Failure> {
     let found = if image.starts_with("sha256:") {
@@ -102,7 +120,7 @@ pub(crate) fn find(store: &ContentStore, image: &str) -> Result<ImageRecord, Fai
     found.map_err(image_failure)?.ok_or_else(|| {
         Failure::usage(
             format!("image {image:?} is not on this machine"),
-            "see `konzert image ls`, or load it with `konzert image load FILE`",
+            "see `konzert image ls`, or get it with `konzert image load FILE` or `konzert image pull REF`",
         )
     })
 }

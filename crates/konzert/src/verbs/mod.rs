@@ -6,6 +6,7 @@ mod down;
 mod image;
 mod patch;
 mod reap;
+mod registry;
 mod scan;
 mod status;
 mod up;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::{NodeConfig, PodDirs};
 use crate::ports::{Containers, FoundImage, Images, Nets, PodAttachment, PortError};
+use crate::pulls::Pulls;
 use crate::recorder::{Happening, Recorder, Severity};
 use crate::register::Capacity;
 use crate::services::ServiceTable;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     pub(crate) sources: SourceHub,
     pub(crate) services: Arc<ServiceTable>,
+    pub(crate) pulls: Pulls,
     /// Live instances by runtime id.
     pub(crate) alive: Mutex<HashMap<String, Instance>>,
     /// Changes whenever an instance ended.

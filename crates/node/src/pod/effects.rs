@@ -5,24 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::LifecycleHandler;
-use konzert_lifecycle::{
-    Action, Event, Failure, KillReason, ProbeOutcome, Termination, TerminationReason, WaitReason, find,
-};
+use konzert_lifecycle::{Action, Event, KillReason, ProbeOutcome, Termination, TerminationReason, find};
 use konzert_runtime::ContainerId;
 
-use crate::pod::context::{PodContext, Prepared, now};
-use crate::pod::{create, refresh, report};
-use crate::ports::{ImageFault, PortError, chain};
+use crate::pod::context::{PodContext, now};
+use crate::pod::{create, image, refresh, report};
+use crate::ports::{PortError, chain};
 use crate::probes::{self, Reach};
 use crate::recorder::Severity;
-use crate::spec::user::Accounts;
 
 /// Does what `action` says; answers what came of it.
 pub(crate) async fn carry_out(context: Arc<PodContext>, action: Action) -> Option<Event> {
     let context = &*context;
     match action {
         Action::EnsureSandbox => Some(refresh::make_sandbox(context).await),
-        Action::CheckImage { name, attempt, image } => Some(check_image(context, name, attempt, image).await),
+        Action::CheckImage { name, attempt, image: reference } => {
+            Some(image::check(context, name, attempt, reference).await)
+        }
         Action::CreateContainer { name, attempt, image_id } => {
             Some(create::create(context, name, attempt, &image_id).await)
         }
@@ -66,57 +65,6 @@ fn reach<'a>(
     container: &'a k8s_openapi::api::core::v1::Container,
 ) -> Reach<'a> {
     Reach { containers: &*context.shared.containers, id, container, pod_ip: context.ip() }
-}
-
-async fn check_image(context: &PodContext, name: String, attempt: u32, image: String) -> Event {
-    let pod = context.pod();
-    let policy = find(&pod, &name).and_then(|of| of.spec.image_pull_policy.clone());
-    let images = context.shared.images.clone();
-    let key = context.id(&name, attempt).to_string();
-    let reference = image.clone();
-    let looked = tokio::task::spawn_blocking(move || {
-        let Some(found) = images.find(&reference).map_err(Look::Image)? else { return Ok(None) };
-        let rootfs = images.prepare(&key, &found.digest).map_err(Look::Prepare)?;
-        let accounts = Accounts::read(&rootfs);
-        Ok(Some(Prepared { image: found, rootfs, accounts }))
-    })
-    .await;
-    let (reason, message) = match looked {
-        Ok(Ok(Some(prepared))) => {
-            let image_id = prepared.image.digest.clone();
-            context.prepared.lock().insert((name.clone(), attempt), Arc::new(prepared));
-            let message = format!("Container image \"{image}\" already present on machine");
-            context.tell(Some(&name), Severity::Normal, "Pulled", message);
-            return Event::ImageReady { name, attempt, image_id };
-        }
-        Ok(Ok(None)) => missing_image(policy.as_deref(), &image),
-        Ok(Err(Look::Image(fault @ ImageFault::Reference(_)))) => {
-            (WaitReason::InvalidImageName, chain(&fault))
-        }
-        Ok(Err(Look::Image(fault))) => (WaitReason::ErrImagePull, chain(&fault)),
-        Ok(Err(Look::Prepare(error))) => (WaitReason::CreateContainerError, chain(&*error)),
-        Err(error) => (WaitReason::CreateContainerError, error.to_string()),
-    };
-    let told = format!("Failed to pull image \"{image}\": {message}");
-    context.tell(Some(&name), Severity::Warning, "Failed", told);
-    context.tell(Some(&name), Severity::Warning, "Failed", format!("Error: {}", reason.as_str()));
-    Event::Failed { name, attempt, failure: Failure::Hold(reason, message) }
-}
-
-enum Look {
-    Image(ImageFault),
-    Prepare(PortError),
-}
-
-fn missing_image(policy: Option<&str>, image: &str) -> (WaitReason, String) {
-    let hint = "load it with `konzert image load`";
-    if policy == Some("Never") {
-        let message =
-            format!("image \"{image}\" is not in the content store and its pull policy is Never: {hint}");
-        return (WaitReason::ErrImageNeverPull, message);
-    }
-    let message = format!("image \"{image}\" is not in the content store and there is no registry: {hint}");
-    (WaitReason::ErrImagePull, message)
 }
 
 async fn post_start(context: &PodContext, name: &str, attempt: u32) -> Result<(), String> {

@@ -4,5 +4,6 @@ pub(crate) mod actor;
 pub(crate) mod context;
 mod create;
 mod effects;
+mod image;
 mod refresh;
 mod report;

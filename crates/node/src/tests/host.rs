@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,7 +15,10 @@ use konzert_runtime::{
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
-use crate::ports::{Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, StartFault};
+use crate::ports::{
+    Containers, FoundImage, ImageFault, Images, Nets, PodAttachment, PortError, PullFault, PullSecret,
+    StartFault,
+};
 use crate::services::ServiceRule;
 use crate::spec::label;
 
@@ -28,8 +32,20 @@ struct State {
     snapshots: BTreeSet<String>,
     pods: BTreeMap<String, Ipv4Addr>,
     rules: Vec<Vec<ServiceRule>>,
+    registry: BTreeMap<String, RegistrySays>,
+    pulled: Vec<(String, Vec<PullSecret>)>,
+    hold: Option<Arc<Mutex<()>>>,
     execs: Vec<Vec<String>>,
     exec_code: i32,
+}
+
+/// What the registry of an image does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegistrySays {
+    /// It is not there.
+    Nothing,
+    No,
+    Yes,
 }
 
 /// The host.
@@ -67,6 +83,21 @@ impl FakeHost {
 
     pub(crate) fn missing(&self, image: &str) {
         self.with(|state| state.missing.insert(image.to_owned()));
+    }
+
+    pub(crate) fn registry(&self, image: &str, says: RegistrySays) {
+        self.with(|state| state.registry.insert(image.to_owned(), says));
+    }
+
+    /// Pulls take as long as the lock is held.
+    pub(crate) fn hold_pulls(&self, hold: Arc<Mutex<()>>) {
+        self.with(|state| state.hold = Some(hold));
+    }
+
+    /// Waits for that many pulls, and gives them.
+    pub(crate) async fn pulls(&self, count: usize) -> Vec<(String, Vec<PullSecret>)> {
+        self.until("images are pulled", |state| (state.pulled.len() >= count).then(|| state.pulled.clone()))
+            .await
     }
 
     pub(crate) fn load(&self, image: &str) {
@@ -218,6 +249,26 @@ impl Images for FakeHost {
             ..FoundImage::default()
         };
         Ok(Some(found).filter(|_| !self.state.lock().missing.contains(reference)))
+    }
+
+    fn pull(&self, reference: &str, secrets: &[PullSecret]) -> Result<FoundImage, PullFault> {
+        let (answer, hold) = self.with(|state| {
+            state.pulled.push((reference.to_owned(), secrets.to_vec()));
+            (state.registry.get(reference).copied().unwrap_or(RegistrySays::Nothing), state.hold.clone())
+        });
+        if let Some(hold) = hold {
+            // The test decides when it goes on.
+            drop(hold.lock());
+        }
+        let fault = |unreachable, text: &str| PullFault { unreachable, cause: text.into() };
+        match answer {
+            RegistrySays::Nothing => Err(fault(true, "cannot connect")),
+            RegistrySays::No => Err(fault(false, "denied")),
+            RegistrySays::Yes => {
+                self.load(reference);
+                Ok(self.find(reference).ok().flatten().unwrap())
+            }
+        }
     }
 
     fn by_digest(&self, digest: &str) -> Result<Option<FoundImage>, ImageFault> {

@@ -87,10 +87,22 @@ fn what_no_image_has_goes_and_the_rest_is_bounded() {
     write(&facts.join(format!("{}.v0", kept.layers[0].diff_id.hex())), b"of an older cataloguer");
     write(&facts.join(".facts-new"), b"being written");
     store.remove(&gone.digest, Force::No).unwrap();
+    let age = |layer: &LayerDiffId, days: u64| {
+        let file = File::options().write(true).open(facts.join(file_name(layer))).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(24 * days)).unwrap();
+    };
     let names = || {
         let all = std::fs::read_dir(&facts).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         all.collect::<BTreeSet<String>>()
     };
+    for layer in [&kept.layers[0].diff_id, &gone.layers[0].diff_id] {
+        age(layer, 6);
+    }
+    sweep(&facts, &store.layers().unwrap(), DISK_BYTES).unwrap();
+    assert!(names().contains(&file_name(&gone.layers[0].diff_id)), "not after a few days");
+    for layer in [&kept.layers[0].diff_id, &gone.layers[0].diff_id] {
+        age(layer, 8);
+    }
     sweep(&facts, &store.layers().unwrap(), DISK_BYTES).unwrap();
     assert_eq!(names(), BTreeSet::from([".facts-new".to_owned(), file_name(&kept.layers[0].diff_id)]));
     sweep(&facts, &store.layers().unwrap(), 1).unwrap();

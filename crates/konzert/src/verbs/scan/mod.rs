@@ -1,4 +1,4 @@
-//! `konzert scan`: tests the fleet, an image, an archive, a directory tree or a document against advisories.
+//! `konzert scan`: tests the fleet, an image here or in a registry, an archive, a directory tree or a document against advisories.
 //!
 //! Input is read and checked before anything is made: wrong input leaves nothing behind.
 
@@ -7,16 +7,18 @@ mod input;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use konzert_advisories::Severity;
 use konzert_fleet::report::{Report, ReportFormat, Section, TargetKind, sections};
 use konzert_fleet::{Decisions, Looked, Scope, scan_report};
-use konzert_images::ContentStore;
+use konzert_images::{ContentStore, Reference, RegistryOptions};
 
 use super::db::{self, fleet_failure};
 use super::image::{find, image_failure, load_progress};
-use crate::cli::{Format, Global, Scan, ScanFormat, Threshold};
+use super::registry;
+use crate::cli::{Format, Global, RegistryArgs, Scan, ScanFormat, Threshold};
 use crate::config::{Create, Places};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::printer::{Printer, columns};
@@ -28,6 +30,7 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 enum Target {
     Fleet,
     Image(String),
+    Registry(Reference, Box<RegistryOptions>),
     Oci(PathBuf),
     Archive(PathBuf),
     Rootfs(PathBuf),
@@ -44,7 +47,7 @@ enum Shape {
 }
 
 pub(crate) async fn run(global: &Global, args: &Scan, printer: &Printer) -> Outcome {
-    let target = Target::parse(&args.target)?;
+    let target = Target::parse(&args.target, &args.registry)?;
     let shape = shape(global, args)?;
     let decisions = input::decisions(args, matches!(target, Target::Fleet), printer)?;
     if let Target::Fleet = target {
@@ -59,29 +62,36 @@ pub(crate) async fn run(global: &Global, args: &Scan, printer: &Printer) -> Outc
 }
 
 impl Target {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        let hint =
-            "the target is `fleet`, `image:NAME:TAG`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or `sbom:FILE`";
+    fn parse(text: &str, args: &RegistryArgs) -> Result<Self, Failure> {
+        let hint = "the target is `fleet`, `image:NAME:TAG`, `registry:NAME:TAG`, `oci:DIR`, `archive:FILE`, `rootfs:DIR` or \
+                    `sbom:FILE`";
+        if !text.starts_with("registry:") && (args.platform.is_some() || args.plain_http) {
+            return Err(Failure::usage(
+                format!("--platform and --plain-http mean nothing for {text:?}"),
+                "they are about registries: scan `registry:NAME:TAG`, or leave them away",
+            ));
+        }
         let unknown = || Failure::usage(format!("cannot scan {text:?}"), hint);
         let (kind, rest) = match text.split_once(':') {
             None if text == "fleet" => return Ok(Self::Fleet),
             None => return Err(unknown()),
             Some(parts) => parts,
         };
-        if kind == "registry" {
-            return Err(Failure::usage(
-                format!("cannot scan {text:?}: pulling from registries is not supported yet"),
-                "save the image with another tool (`docker save`, or as an OCI layout) and scan `archive:FILE` or `oci:DIR`",
-            ));
-        }
-        let target = match kind {
-            "image" => Self::Image(rest.to_owned()),
-            "oci" => Self::Oci(rest.into()),
-            "archive" => Self::Archive(rest.into()),
-            "rootfs" => Self::Rootfs(rest.into()),
-            "sbom" => Self::Sbom(rest.into()),
-            _ => return Err(unknown().hint(format!("{hint}; an image of this machine is `image:{text}`"))),
-        };
+        let target =
+            match kind {
+                "image" => Self::Image(rest.to_owned()),
+                "registry" => {
+                    let reference = Reference::parse(rest).map_err(image_failure)?;
+                    Self::Registry(reference, Box::new(registry::options(args)?))
+                }
+                "oci" => Self::Oci(rest.into()),
+                "archive" => Self::Archive(rest.into()),
+                "rootfs" => Self::Rootfs(rest.into()),
+                "sbom" => Self::Sbom(rest.into()),
+                _ => return Err(unknown().hint(format!(
+                    "{hint}; an image of this machine is `image:{text}`, one of a registry `registry:{text}`"
+                ))),
+            };
         if rest.is_empty() { Err(unknown()) } else { Ok(target) }
     }
 }
@@ -119,6 +129,14 @@ fn look(target: &Target, data_dir: &Path, scope: Scope, printer: &Printer) -> Re
             let store = ContentStore::open(&places.images()).map_err(image_failure)?;
             let record = find(&store, name)?;
             Ok(vec![Looked::stored(&store, &record, scope).map_err(image_failure)?])
+        }
+        Target::Registry(reference, options) => {
+            let places = Places::of(data_dir, Create::Yes)?;
+            let store = Arc::new(ContentStore::open(&places.images()).map_err(image_failure)?);
+            let progress = RefCell::new(printer.progress(&format!("reading {reference}")));
+            let told = |at| progress.borrow_mut().update(&load_progress(&at));
+            let looked = Looked::registry(&store, reference, options, scope, &told);
+            Ok(vec![looked.map_err(registry::pull_failure)?])
         }
         Target::Oci(dir) => {
             input::check(dir, Sort::Directory, "`oci:DIR` is an OCI layout; a file is `archive:FILE`")?;
