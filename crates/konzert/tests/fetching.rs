@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "most of it is other tests'")]
 mod support;
 
 use std::io::{Read, Write};

@@ -273,7 +273,7 @@ fn how_old_sources_may_be_is_the_users_choice() {
         "package": {"ecosystem": "Debian:13", "name": "elsewhere"},
         "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}]});
     let file = place.file("old.json", record.to_string().as_bytes());
-    let two_days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(48 * 3600);
+    let two_days_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(48);
     std::fs::File::options().write(true).open(&file).unwrap().set_modified(two_days_ago).unwrap();
     place.run(&["db", "import", "old.json"]).ok();
     for (age, state) in [("3d", "Complete"), ("72h", "Complete"), ("1d", "Unknown"), ("1h", "Unknown")] {

@@ -178,7 +178,7 @@ mod tests {
     fn what_was_said_before_this_process_began_is_not_said_again() {
         let mut exposures = Exposures::default();
         let cve = finding("CVE-1", &[], "ssl");
-        exposures.assume(&workload("web"), Running::from([("a".into(), listed(&[cve.clone()]))]));
+        exposures.assume(&workload("web"), Running::from([("a".into(), listed(std::slice::from_ref(&cve)))]));
         assert!(exposures.update(runs(&[("a", std::slice::from_ref(&cve))])).is_empty());
         let other = finding("CVE-2", &[], "ssl");
         let changes = exposures.update(runs(&[("a", &[other])]));

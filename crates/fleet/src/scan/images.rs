@@ -200,9 +200,10 @@ impl ImageScanner {
             return;
         }
         let is_same = old.revision() == database.revision();
-        let delta = match was_blank || is_same {
-            true => Some(Delta::default()),
-            false => Delta::between_up_to(&old, database, MAX_DELTA),
+        let delta = if was_blank || is_same {
+            Some(Delta::default())
+        } else {
+            Delta::between_up_to(&old, database, MAX_DELTA)
         };
         let mut memory = self.memory.lock();
         if Arc::ptr_eq(&memory.database, database) {
@@ -367,10 +368,7 @@ impl Memory {
 
 fn matched(database: &Database, shared: &Shared) -> Judged {
     let found = find_package(database, &shared.package, &MatchOptions::default());
-    match found.is_empty() {
-        true => Judged::Clean,
-        false => Judged::Found(found.into_iter().map(Noted::new).collect()),
-    }
+    if found.is_empty() { Judged::Clean } else { Judged::Found(found.into_iter().map(Noted::new).collect()) }
 }
 
 /// Does the same for each image, on as many threads as are worth it.

@@ -42,10 +42,8 @@ impl Subject {
     pub(crate) fn of(catalogue: &Catalogue) -> Self {
         let own = catalogue.distribution.as_ref().map(Distribution::ecosystem).unwrap_or_default();
         // Matching leaves what these own to the distribution's feed.
-        let answering: HashSet<&str> = match lists_unfixed(&own) {
-            true => catalogue.packages.iter().filter(|p| is_own(p)).map(|p| p.name.as_str()).collect(),
-            false => HashSet::new(),
-        };
+        let owners = catalogue.packages.iter().filter(|p| lists_unfixed(&own) && is_own(p));
+        let answering: HashSet<&str> = owners.map(|p| p.name.as_str()).collect();
         let mut subject = Self {
             distribution: catalogue.distribution.clone(),
             ecosystem: own,

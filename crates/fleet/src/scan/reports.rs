@@ -499,7 +499,7 @@ mod tests {
     fn reports_stay_far_below_the_limit_of_an_object_and_count_everything() {
         for (findings, aliases) in [(3, 0), (2000, 0), (2000, 40), (2, 100_000)] {
             let verdict = Verdict {
-                findings: Arc::new(vec![Arc::new(finding(aliases)); findings]),
+                findings: Arc::new((0..findings).map(|_| Arc::new(finding(aliases))).collect()),
                 ..Verdict::default()
             };
             let status = status(&verdict, 1, Timestamp::UNIX_EPOCH);

@@ -222,7 +222,7 @@ impl std::fmt::Display for Distribution {
 /// Distributions whose published advisories, in the forms that konzert reads (OSV, Debian's tracker, Alpine's secdb), also
 /// name what has no fix: Debian's tracker and CVE records, Ubuntu's CVE records, Azure Linux's records from OVAL.
 ///
-/// The others publish notices of what was fixed: Alpine, Wolfi and Chainguard (secdb), AlmaLinux, Rocky, Oracle, Red Hat
+/// The others publish notices of what was fixed: Alpine, Wolfi and Chainguard (secdb), `AlmaLinux`, Rocky, Oracle, Red Hat
 /// (its OSV records are errata; what is unfixed is in its VEX files only), SUSE and openSUSE, Amazon, Photon, Fedora, Mageia,
 /// openEuler, Alpaquita, `MinimOS`. Their silence about a vulnerability without a fix says nothing.
 const LISTS_UNFIXED: [&str; 3] = ["Debian", "Ubuntu", "Azure Linux"];
