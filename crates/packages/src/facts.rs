@@ -75,6 +75,17 @@ impl FileFacts {
         warn(&mut self.warnings, text.as_ref());
     }
 
+    /// Adds a package unless there are enough of them already: a database of 20 bytes a package must not take gigabytes of memory.
+    pub(crate) fn add(&mut self, package: Package) {
+        if self.packages.len() < limits::MAX_PACKAGES {
+            return self.packages.push(package);
+        }
+        let text = format!("{}: more than {} packages: the rest was left out", package.evidence, limits::MAX_PACKAGES);
+        if !self.warnings.contains(&text) {
+            self.warn(text);
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.packages.is_empty() && self.owned.is_empty() && self.text.is_empty() && self.warnings.is_empty()
     }

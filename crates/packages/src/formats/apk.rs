@@ -84,6 +84,6 @@ impl Block {
         package.licences = licences([self.licence.as_str()]);
         package.vendor = line(&self.maintainer);
         path.clone_into(&mut package.evidence);
-        out.packages.push(package);
+        out.add(package);
     }
 }

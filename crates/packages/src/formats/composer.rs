@@ -45,7 +45,7 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
             Package::new(PackageKind::Composer, Format::Composer, &name.to_ascii_lowercase(), version);
         package.licences = licences(entry.license.iter().map(String::as_str));
         path.clone_into(&mut package.evidence);
-        out.packages.push(package);
+        out.add(package);
     }
     out
 }

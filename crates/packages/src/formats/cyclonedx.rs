@@ -66,7 +66,7 @@ fn take(path: &str, components: &[Component], depth: usize, out: &mut FileFacts)
             Some(Ok(Some(mut package))) => {
                 package.licences = licences(component.licenses.iter().filter_map(name));
                 path.clone_into(&mut package.evidence);
-                out.packages.push(package);
+                out.add(package);
             }
             Some(Err(error)) => out.warn(format!("{path}: {error}")),
             Some(Ok(None)) | None => {}

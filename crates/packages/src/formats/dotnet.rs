@@ -47,7 +47,7 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
         };
         let mut package = Package::new(PackageKind::Nuget, Format::Dotnet, name, version);
         path.clone_into(&mut package.evidence);
-        out.packages.push(package);
+        out.add(package);
     }
     out
 }

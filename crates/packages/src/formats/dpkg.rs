@@ -160,7 +160,7 @@ impl Stanza {
         package.third_party = THIRD_PARTIES.iter().any(|address| self.maintainer.contains(address));
         package.vendor = line(&self.maintainer);
         path.clone_into(&mut package.evidence);
-        out.packages.push(package);
+        out.add(package);
     }
 }
 

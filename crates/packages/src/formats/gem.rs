@@ -37,7 +37,7 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
     let mut package = Package::new(PackageKind::Gem, Format::Gem, name, version);
     package.licences = licence;
     path.clone_into(&mut package.evidence);
-    out.packages.push(package);
+    out.add(package);
     out
 }
 

@@ -148,7 +148,7 @@ fn push(path: &str, name: &str, version: &str, out: &mut FileFacts) {
     };
     let mut package = Package::new(PackageKind::Golang, Format::Go, name, version);
     path.clone_into(&mut package.evidence);
-    out.packages.push(package);
+    out.add(package);
 }
 
 /// `go1.22.3 X:boringcrypto` is 1.22.3; a toolchain built from a commit has no release.

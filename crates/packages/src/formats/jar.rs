@@ -381,14 +381,11 @@ impl Archive {
 
     fn push(&self, names: &[String], version: &str, licence: Vec<String>, out: &mut FileFacts) {
         let Some((name, also)) = names.split_first() else { return };
-        if out.packages.len() >= limits::MAX_PACKAGES {
-            return out.warn(format!("{}: more than {} packages", self.path, limits::MAX_PACKAGES));
-        }
         let mut package = Package::new(PackageKind::Maven, Format::Jar, name, version);
         package.also = also.to_vec();
         package.licences = licence;
         package.evidence.clone_from(&self.path);
-        out.packages.push(package);
+        out.add(package);
     }
 }
 

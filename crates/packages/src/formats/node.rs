@@ -57,6 +57,6 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
     let licence = licence.and_then(|l| l.as_str().or_else(|| l.get("type").and_then(|t| t.as_str())));
     package.licences = licences(licence);
     path.clone_into(&mut package.evidence);
-    out.packages.push(package);
+    out.add(package);
     out
 }

@@ -50,6 +50,6 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
     let mut package = Package::new(PackageKind::Pypi, Format::Python, &normalised(name), version);
     package.licences = licences([if expression.is_empty() { licence } else { expression }]);
     path.clone_into(&mut package.evidence);
-    out.packages.push(package);
+    out.add(package);
     out
 }

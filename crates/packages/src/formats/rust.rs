@@ -82,7 +82,7 @@ fn push(path: &str, format: Format, (name, version): (&str, &str), registry: boo
         package.ecosystem.clear();
     }
     path.clone_into(&mut package.evidence);
-    out.packages.push(package);
+    out.add(package);
 }
 
 pub(super) fn owns_lock(path: &str) -> bool {

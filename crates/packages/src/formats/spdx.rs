@@ -68,7 +68,7 @@ pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
             Ok(Some(mut package)) => {
                 package.licences = licences([entry.license_declared.as_str()]);
                 path.clone_into(&mut package.evidence);
-                out.packages.push(package);
+                out.add(package);
             }
             Ok(None) => {}
             Err(error) => out.warn(format!("{path}: {error}")),

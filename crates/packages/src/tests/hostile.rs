@@ -114,6 +114,36 @@ fn a_page_that_leads_to_itself_ends() {
 }
 
 #[test]
+fn a_record_that_is_named_ten_thousand_times_is_not_read_so_often() {
+    const PAGE: usize = 65_536;
+    let mut database = sqlite(&[header("a", "1", 20_000)], 65_536);
+    // A leaf whose one cell goes on in overflow pages.
+    let leaf = (1..database.len() / PAGE).map(|page| page * PAGE).find(|at| {
+        let count = u16::from_be_bytes([database[at + 3], database[at + 4]]);
+        database[*at] == 0x0d && count == 1
+    });
+    let leaf = leaf.unwrap();
+    let cell = [database[leaf + 8], database[leaf + 9]];
+    database[leaf + 3..leaf + 5].copy_from_slice(&10_000_u16.to_be_bytes());
+    for pointer in 0..10_000 {
+        database[leaf + 8 + pointer * 2..leaf + 10 + pointer * 2].copy_from_slice(&cell);
+    }
+    let read = fuzz::rpm_sqlite(&database);
+    assert!((1..=2).contains(&read), "{read}");
+    let found = layer(&[("var/lib/rpm/rpmdb.sqlite", &database)]);
+    assert!(found.files["var/lib/rpm/rpmdb.sqlite"].warnings[0].contains("damaged"));
+}
+
+#[test]
+fn a_database_of_nothing_but_packages_is_bounded() {
+    let status: String = (0..=crate::limits::MAX_PACKAGES).map(|n| format!("Package: a\nVersion: {n}\n\n")).collect();
+    let row = crate::formats::format_of("var/lib/dpkg/status").unwrap();
+    let crate::formats::Reading::Whole { parse, .. } = row.reading else { panic!("dpkg's status is read whole") };
+    let found = parse("var/lib/dpkg/status", status.as_bytes());
+    assert_eq!((found.packages.len(), found.warnings.len()), (crate::limits::MAX_PACKAGES, 1));
+}
+
+#[test]
 fn deep_directories_and_links_in_circles() {
     let deep = "a/".repeat(10_000);
     let path = format!("{deep}x.dist-info/METADATA");

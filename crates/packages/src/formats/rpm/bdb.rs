@@ -72,6 +72,7 @@ impl File<'_> {
                 Some(H_KEYDATA) => {
                     let length = end.checked_sub(at + 1).ok_or(ContainerError::Damaged)?;
                     let blob = page.slice(at + 1, length).ok_or(ContainerError::Damaged)?;
+                    self.budget = self.budget.checked_sub(length).ok_or(ContainerError::Damaged)?;
                     if blob.len() >= SHORTEST_HEADER {
                         sink(blob);
                     }

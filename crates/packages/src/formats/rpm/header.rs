@@ -124,9 +124,10 @@ impl<'a> Header<'a> {
         for (number, base) in self.strings(&bases).enumerate() {
             let at = self.data.size(indexes.offset + number * 4).ok_or(HeaderError::Outside)?;
             let dir = dirs.get(at).ok_or(HeaderError::Files)?;
-            let path = [dir, base?].concat();
-            if path.len() <= limits::MAX_PATH_BYTES {
-                hashes.push(owned_hash(&String::from_utf8_lossy(&path)));
+            let base = base?;
+            // Before they are joined: a long directory with a million files would be copied a million times.
+            if dir.len() + base.len() <= limits::MAX_PATH_BYTES {
+                hashes.push(owned_hash(&String::from_utf8_lossy(&[dir, base].concat())));
             }
         }
         Ok(hashes)

@@ -98,7 +98,7 @@ fn take(path: &str, blob: &[u8], owned: &mut usize, out: &mut FileFacts) {
         Ok(hashes) => own(out, &name, hashes, owned),
         Err(error) => out.warn(format!("{path}: {name}: its list of files was left out: {error}")),
     }
-    out.packages.push(package);
+    out.add(package);
 }
 
 fn join(version: &str, release: &str) -> String {
@@ -163,7 +163,7 @@ fn parse_manifest(path: &str, content: &[u8]) -> FileFacts {
         }
         if name != "gpg-pubkey" {
             let epoch = epoch.parse().ok();
-            out.packages.push(Fields { name, evr, epoch, arch, vendor, source }.package(path));
+            out.add(Fields { name, evr, epoch, arch, vendor, source }.package(path));
         }
     }
     out

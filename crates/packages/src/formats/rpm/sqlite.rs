@@ -1,7 +1,9 @@
 //! The `Packages` table of an `SQLite` file, read from bytes (`SQLite` file format, "B-tree Pages", "Record Format").
 //!
 //! Reads tables only; knows no SQL and no indexes. Invariants: a page is visited once, so a cycle ends; depth, payload and
-//! record sizes are bounded; nothing is read outside the file.
+//! record sizes are bounded; payloads together are no longer than the file; nothing is read outside the file.
+
+use std::cell::Cell;
 
 use super::{ContainerError, Sink};
 use crate::bytes::{Bytes, Endian};
@@ -33,6 +35,8 @@ pub(crate) fn read(content: &[u8], sink: &mut Sink<'_>) -> Result<(), ContainerE
 }
 
 struct File<'a> {
+    /// What payloads may still take: together they are shorter than the file, unless cells share pages.
+    budget: Cell<usize>,
     bytes: Bytes<'a>,
     page_size: usize,
     usable: usize,
@@ -57,7 +61,7 @@ impl<'a> File<'a> {
         if pages == 0 || declared > pages {
             return Err(ContainerError::CutOff);
         }
-        Ok(Self { bytes, page_size, usable, pages })
+        Ok(Self { budget: Cell::new(content.len()), bytes, page_size, usable, pages })
     }
 
     fn page(&self, number: usize) -> Result<Bytes<'a>, ContainerError> {
@@ -109,6 +113,8 @@ impl<'a> File<'a> {
         if length > limits::MAX_RECORD_BYTES {
             return Err(ContainerError::TooLong);
         }
+        let left = self.budget.get().checked_sub(length).ok_or(ContainerError::Damaged)?;
+        self.budget.set(left);
         let start = at + after_length + after_row;
         let local = self.local(length);
         let mut payload = page.slice(start, local).ok_or(ContainerError::Damaged)?.to_vec();
