@@ -62,7 +62,9 @@ impl Subject {
             PackageClass::Os => self.os_packages += 1,
             // Matching leaves these to the distribution's feed.
             PackageClass::Language if package.owned_by.is_some() && comprehensive => {}
-            PackageClass::Language if package.kind == PackageKind::Generic => {
+            PackageClass::Language
+                if package.kind == PackageKind::Generic && package.ecosystem.is_empty() =>
+            {
                 self.generic.push(package.name.clone());
             }
             // The image's own program: no registry has it.
