@@ -208,22 +208,23 @@ fn qualify(package: &mut Package, key: &str, value: &str) {
                 package.source_version.clone_from(&package.version);
             }
         }
-        // The file of the source package, as Syft writes it.
-        "upstream" if package.kind == PackageKind::Rpm && value.ends_with(".rpm") => {
-            let Some((name, version)) = rpm::split_source(value) else { return };
-            name.clone_into(&mut package.source_name);
-            let epoch = package.epoch.filter(|e| *e > 0).map(|e| format!("{e}:")).unwrap_or_default();
-            package.source_version = format!("{epoch}{version}");
-        }
-        // `name` or `name@version` of the source package.
-        "upstream" if package.class() == crate::PackageClass::Os => {
-            let (name, version) = value.split_once('@').unwrap_or((value, ""));
-            name.clone_into(&mut package.source_name);
-            if !version.is_empty() {
-                version.clone_into(&mut package.source_version);
-            }
-        }
+        "upstream" if package.class() == crate::PackageClass::Os => source(package, value),
         _ => {}
+    }
+}
+
+/// The source package: its file, as Syft writes it for rpm, else `name` or `name@version`.
+fn source(package: &mut Package, value: &str) {
+    if let Some((name, version)) = rpm::split_source(value).filter(|_| package.kind == PackageKind::Rpm) {
+        name.clone_into(&mut package.source_name);
+        let epoch = package.epoch.filter(|e| *e > 0).map(|e| format!("{e}:")).unwrap_or_default();
+        package.source_version = format!("{epoch}{version}");
+        return;
+    }
+    let (name, version) = value.split_once('@').unwrap_or((value, ""));
+    name.clone_into(&mut package.source_name);
+    if !version.is_empty() {
+        version.clone_into(&mut package.source_version);
     }
 }
 
