@@ -90,7 +90,9 @@ fn vulnerabilities(line: &str) -> Vec<(String, Vec<String>)> {
         ids.filter(|id| looks_like_id(id)).partition(|id| id.starts_with("CVE-"));
     match (cves.as_slice(), others.as_slice()) {
         // A number that nobody gave yet (`CVE-2019-????`) is a vulnerability too.
-        ([], []) => line.split_whitespace().next().map(|id| (id.to_owned(), Vec::new())).into_iter().collect(),
+        ([], []) => {
+            line.split_whitespace().next().map(|id| (id.to_owned(), Vec::new())).into_iter().collect()
+        }
         ([], [id, aliases @ ..]) | ([id], aliases) => vec![(id.clone(), aliases.to_vec())],
         (several, _) => several.iter().map(|id| (id.clone(), Vec::new())).collect(),
     }
