@@ -173,6 +173,8 @@ pub(super) fn watch(server: &Server, namespace: &str, extent: Extent) -> anyhow:
             let stream = client.open("GET", &format!("{path}?watch=true"), JSON, Bytes::new()).await?;
             watchers.push(tokio::spawn(deliveries(client, stream, updates)));
         }
+        // Servers close connections on which nothing was asked for a while.
+        let mut writer = Client::connect(&server.address, &server.tls).await?;
         let (started, cpu) = (Instant::now(), server.cpu()?);
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / u32::try_from(extent.updates)?);
         let mut sent = Vec::with_capacity(updates);

@@ -10,10 +10,14 @@ use serde::Deserialize;
 use crate::facts::warn;
 use crate::formats::Format;
 use crate::merge::sort;
-use crate::{Catalogue, Distribution, Package, PackageClass, limits, purl};
+use crate::{Catalogue, Distribution, Package, PackageClass, PackageKind, limits, purl};
 
 /// Deepest nesting of components.
 const MAX_DEPTH: usize = 16;
+/// purl types of images and sources, which stand for a whole and no package.
+const NO_PACKAGES: [&str; 6] = ["oci", "docker", "github", "gitlab", "bitbucket", "bitnami"];
+/// Most types in a warning.
+const MAX_KINDS: usize = 10;
 
 /// Why a document is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +141,8 @@ pub fn read_document(bytes: &[u8], name: &str) -> Result<Document, DocumentError
     let syntax = |source| DocumentError::Syntax { name: name.to_owned(), source };
     let field = |field, problem: String| DocumentError::Field { name: name.to_owned(), field, problem };
     let either: Either = serde_json::from_slice(bytes).map_err(syntax)?;
-    let mut reading = Reading { name, found: Catalogue::default(), system: None, unnamed: 0 };
+    let mut reading =
+        Reading { name, found: Catalogue::default(), system: None, unnamed: 0, unread: BTreeSet::new() };
     let subject = match (either.bom_format.as_deref(), either.spdx_version.as_deref()) {
         (Some("CycloneDX"), _) => {
             let version = either.spec_version.unwrap_or_default();
@@ -166,6 +171,8 @@ struct Reading<'a> {
     system: Option<(String, String)>,
     /// Libraries without a package URL.
     unnamed: usize,
+    /// purl types of packages that were left out.
+    unread: BTreeSet<String>,
 }
 
 impl Reading<'_> {
@@ -233,7 +240,18 @@ impl Reading<'_> {
                 self.found.packages.push(package);
                 self.found.packages.last_mut()
             }
-            Ok(None) => None,
+            Ok(None) => {
+                let kind = text
+                    .trim_start_matches("pkg:")
+                    .trim_start_matches('/')
+                    .split('/')
+                    .next()
+                    .unwrap_or_default();
+                if PackageKind::from_purl_type(kind).is_none() && !NO_PACKAGES.contains(&kind) {
+                    self.unread.insert(kind.chars().take(40).collect());
+                }
+                None
+            }
             Err(error) => {
                 self.warn(&format!("{}: {error}", self.name));
                 None
@@ -251,6 +269,11 @@ impl Reading<'_> {
                 "{}: {} libraries have no package URL, so nothing is known of them",
                 self.name, self.unnamed
             );
+            self.warn(&text);
+        }
+        if !self.unread.is_empty() {
+            let kinds: Vec<&str> = self.unread.iter().take(MAX_KINDS).map(String::as_str).collect();
+            let text = format!("{}: packages of these types were left out: {}", self.name, kinds.join(", "));
             self.warn(&text);
         }
         let mut found = self.found;
@@ -342,6 +365,10 @@ mod tests {
         let unnamed = r#"{"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [{"type": "library", "name": "x"}]}"#;
         let found = read_document(unnamed.as_bytes(), "x.json").unwrap().catalogue;
         assert!(!found.complete && found.warnings[0].contains("no package URL"), "{found:?}");
+        let of_hex = r#"{"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [
+            {"purl": "pkg:hex/phoenix@1.7.0"}, {"purl": "pkg:npm/a@1"}, {"purl": "pkg:oci/x@sha256:00"}]}"#;
+        let found = read_document(of_hex.as_bytes(), "x.json").unwrap().catalogue;
+        assert_eq!(found.warnings, ["x.json: packages of these types were left out: hex"]);
         let bad = [
             ("{", "x.json: not a CycloneDX or SPDX document"),
             ("[1]", "x.json: not a CycloneDX or SPDX document"),

@@ -66,7 +66,8 @@ impl Elf {
         (&mut *content).take(first.saturating_sub(start.len() as u64)).read_to_end(&mut head)?;
         let mut kept = Kept { parts: Vec::new(), marks: Vec::new() };
         if !whole {
-            kept.stream(head.len() as u64, content)?;
+            // From the first byte on: the beginning has such information too, and it may lie across its end.
+            kept.stream(&mut head.as_slice().chain(content))?;
         }
         kept.parts.insert(0, (0, head));
         Ok(Self::parse(kept, whole))
@@ -226,8 +227,9 @@ struct Kept {
 }
 
 impl Kept {
-    /// Lets the rest of a file pass, which begins at `at`, and keeps a window behind every mark.
-    fn stream(&mut self, mut at: u64, content: &mut dyn Read) -> io::Result<()> {
+    /// Lets a file pass and keeps a window behind every mark.
+    fn stream(&mut self, content: &mut dyn Read) -> io::Result<()> {
+        let mut at = 0_u64;
         let go = memmem::Finder::new(GO_MAGIC);
         // Begins with what was not decided yet: a mark may lie across two chunks.
         let mut chunk: Vec<u8> = Vec::with_capacity(CHUNK + LOOKAHEAD);

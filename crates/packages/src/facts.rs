@@ -80,7 +80,11 @@ impl FileFacts {
         if self.packages.len() < limits::MAX_PACKAGES {
             return self.packages.push(package);
         }
-        let text = format!("{}: more than {} packages: the rest was left out", package.evidence, limits::MAX_PACKAGES);
+        let text = format!(
+            "{}: more than {} packages: the rest was left out",
+            package.evidence,
+            limits::MAX_PACKAGES
+        );
         if !self.warnings.contains(&text) {
             self.warn(text);
         }

@@ -21,6 +21,7 @@ pub mod limits;
 mod merge;
 mod package;
 mod purl;
+mod vendors;
 pub mod version;
 
 use serde::{Deserialize, Serialize};

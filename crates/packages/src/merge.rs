@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::facts::{CATALOGUER_VERSION, FileFacts, LayerFacts, hash, owned_hash};
 use crate::formats::format_of;
+use crate::vendors::is_foreign;
 use crate::{Catalogue, Distribution, Package, PackageClass, PackageKind, Precision, distribution, limits};
 
 /// Reads the catalogue of an image off the facts of its layers, lowest first.
@@ -182,6 +183,9 @@ fn name_ecosystems(packages: &mut [Package], distribution: Option<&Distribution>
     for package in packages.iter_mut().filter(|p| p.class() == PackageClass::Os) {
         package.ecosystem.clone_from(&ecosystem);
         package.distro.clone_from(&distro);
+        let id = distribution.map(|d| d.id.as_str()).unwrap_or_default();
+        package.third_party |=
+            package.kind == PackageKind::Rpm && !id.is_empty() && is_foreign(&package.vendor, id);
     }
 }
 

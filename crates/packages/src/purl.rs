@@ -3,7 +3,7 @@
 //! Qualifiers written: `arch`, `distro`, `epoch` (rpm), `rpmmod`, sorted by key. A colon is not encoded, as the standard says.
 
 use crate::formats::Format;
-use crate::formats::python_name;
+use crate::formats::{python_name, rpm};
 use crate::{Package, PackageKind, limits};
 
 /// Why a text is not a package URL.
@@ -208,15 +208,23 @@ fn qualify(package: &mut Package, key: &str, value: &str) {
                 package.source_version.clone_from(&package.version);
             }
         }
-        // `name` or `name@version` of the source package, as Syft writes it.
-        "upstream" if package.class() == crate::PackageClass::Os => {
-            let (name, version) = value.split_once('@').unwrap_or((value, ""));
-            name.trim_end_matches(".src.rpm").clone_into(&mut package.source_name);
-            if !version.is_empty() {
-                version.clone_into(&mut package.source_version);
-            }
-        }
+        "upstream" if package.class() == crate::PackageClass::Os => source(package, value),
         _ => {}
+    }
+}
+
+/// The source package: its file, as Syft writes it for rpm, else `name` or `name@version`.
+fn source(package: &mut Package, value: &str) {
+    if let Some((name, version)) = rpm::split_source(value).filter(|_| package.kind == PackageKind::Rpm) {
+        name.clone_into(&mut package.source_name);
+        let epoch = package.epoch.filter(|e| *e > 0).map(|e| format!("{e}:")).unwrap_or_default();
+        package.source_version = format!("{epoch}{version}");
+        return;
+    }
+    let (name, version) = value.split_once('@').unwrap_or((value, ""));
+    name.clone_into(&mut package.source_name);
+    if !version.is_empty() {
+        version.clone_into(&mut package.source_version);
     }
 }
 
@@ -267,6 +275,9 @@ mod tests {
         assert_eq!(named("pkg:npm/@babel/core@7.0.0"), row("@babel/core", "7.0.0", "@babel/core"));
         assert_eq!(named("pkg:pypi/Foo_Bar@1.0"), row("foo-bar", "1.0", "foo-bar"));
         assert_eq!(named("pkg:rpm/rhel/a@1-2?epoch=3&upstream=b@4"), row("a", "3:1-2", "b"));
+        let syft = "pkg:rpm/sles/libssl3@3.0.8-1.2?arch=x86_64&epoch=1&upstream=openssl-3-3.0.8-1.2.src.rpm";
+        assert_eq!(named(syft), row("libssl3", "1:3.0.8-1.2", "openssl-3"));
+        assert_eq!(parse(syft, Format::Spdx).unwrap().unwrap().source_version, "1:3.0.8-1.2");
         assert_eq!(named("pkg:maven/g/a@1"), row("g:a", "1", "g:a"));
         assert_eq!(named("pkg:oci/image@sha256:00"), Ok(None));
         assert_eq!(named("pkg:npm/core"), Ok(None));

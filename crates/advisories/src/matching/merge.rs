@@ -112,12 +112,16 @@ pub(super) fn findings(database: &Database, package: &Package, hits: Vec<Hit<'_>
 
 fn draft<'a>(database: &'a Database, package: &Package, mut voices: Vec<Voice<'a>>) -> Option<Draft<'a>> {
     voices.sort_by(|a, b| (a.rank, a.head.id, a.head.feed).cmp(&(b.rank, b.head.id, b.head.feed)));
-    let denied = voices.iter().position(|v| v.hit.verdict.state == FindingState::NotAffected);
+    let denies = |v: &Voice<'_>| v.hit.verdict.state == FindingState::NotAffected;
     let best_rank = voices.first()?.rank;
-    if denied.is_some_and(|at| voices[at].rank == best_rank) {
+    let (deny, affirm): (Vec<_>, Vec<_>) =
+        voices.iter().take_while(|v| v.rank == best_rank).partition(|v| denies(v));
+    // Aliases may join two vulnerabilities, of which the vendor denies one.
+    let settled = affirm.iter().all(|v| deny.iter().any(|d| d.head.id == v.head.id));
+    if !deny.is_empty() && settled {
         return None;
     }
-    voices.retain(|v| v.hit.verdict.state != FindingState::NotAffected);
+    voices.retain(|v| !denies(v));
     // A record that can place the version knows more than one that cannot.
     let placed = |v: &Voice<'_>| v.hit.verdict.state != FindingState::Unknown;
     let best = voices.iter().position(placed).unwrap_or(0);

@@ -93,8 +93,7 @@ fn vulnerabilities(line: &str) -> Vec<(String, Vec<String>)> {
         ([], []) => {
             line.split_whitespace().next().map(|id| (id.to_owned(), Vec::new())).into_iter().collect()
         }
-        ([], [id, aliases @ ..]) => vec![(id.clone(), aliases.to_vec())],
-        ([id], aliases) => vec![(id.clone(), aliases.to_vec())],
+        ([], [id, aliases @ ..]) | ([id], aliases) => vec![(id.clone(), aliases.to_vec())],
         (several, _) => several.iter().map(|id| (id.clone(), Vec::new())).collect(),
     }
 }

@@ -143,3 +143,26 @@ fn every_name_that_an_archive_may_have_is_asked_for() {
     assert_eq!(hits(advisory(), Package { version: "5.3.18".into(), ..spring.clone() }), 0);
     assert!(lookups(&spring).contains(&("Maven".into(), "org.springframework:spring-webmvc".into())));
 }
+
+#[test]
+fn a_vendor_denies_what_it_names_and_not_its_aliases() {
+    let of_tracker = |id: &str, fixed: &str| {
+        let text = json!({"openssl": {id: {"releases": {"bookworm": {"status": "resolved", "fixed_version": fixed}}}}});
+        let mut found = None;
+        let mut sink = |item: Item| {
+            if let Item::Advisory(advisory) = item {
+                found = Some(*advisory);
+            }
+        };
+        parse(text.to_string().as_bytes(), &mut Reading { name: "x.json", sink: &mut sink }).unwrap();
+        found.unwrap()
+    };
+    let mut joined = affected("npm", "openssl", &json!([{"introduced": "0"}]), &json!([]));
+    joined.aliases = vec!["CVE-2026-1".into(), "CVE-2026-2".into()];
+    let image = catalogue(vec![package(PackageKind::Deb, "Debian:12", "openssl", "1")]);
+    let one = Database::new([of_tracker("CVE-2026-1", "0"), of_tracker("CVE-2026-2", "2"), joined.clone()]);
+    let found = findings(&one, &image);
+    assert_eq!(found.iter().map(|f| f.advisory.as_str()).collect::<Vec<_>>(), ["CVE-2026-2"]);
+    let none = Database::new([of_tracker("CVE-2026-1", "0"), of_tracker("CVE-2026-2", "0"), joined]);
+    assert!(findings(&none, &image).is_empty());
+}

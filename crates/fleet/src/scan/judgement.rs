@@ -64,7 +64,9 @@ impl Subject {
             PackageClass::Os if package.third_party => self.third_party.push(package.name.clone()),
             PackageClass::Os => self.os_packages += 1,
             PackageClass::Language if owner.is_some_and(|owner| answering.contains(owner)) => {}
-            PackageClass::Language if package.kind == PackageKind::Generic => {
+            PackageClass::Language
+                if package.kind == PackageKind::Generic && package.ecosystem.is_empty() =>
+            {
                 self.generic.push(package.name.clone());
             }
             // The image's own program: no registry has it.

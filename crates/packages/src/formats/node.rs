@@ -35,7 +35,10 @@ struct Manifest {
 
 pub(super) fn parse(path: &str, content: &[u8]) -> FileFacts {
     let mut out = FileFacts::default();
-    let manifest: Manifest = match serde_json::from_slice(content) {
+    // As npm reads it: a byte order mark is passed over, and of two equal keys the last holds.
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let value = serde_json::from_slice(content).and_then(serde_json::from_value::<Manifest>);
+    let manifest = match value {
         Ok(manifest) => manifest,
         Err(error) => {
             out.warn(format!("{path}: not the JSON of a package: {error}"));

@@ -85,8 +85,10 @@ fn push(path: &str, format: Format, (name, version): (&str, &str), registry: boo
     out.add(package);
 }
 
+/// Sources that cargo downloaded bring lock files of their own, which nobody builds with.
 pub(super) fn owns_lock(path: &str) -> bool {
-    file_name(path) == "Cargo.lock"
+    let source = |dir: &str| path.contains(dir);
+    file_name(path) == "Cargo.lock" && !source("/registry/src/") && !source("/git/checkouts/")
 }
 
 /// Cargo writes the file itself, one `key = "value"` a line below `[[package]]`: no more of TOML is needed.

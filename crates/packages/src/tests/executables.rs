@@ -99,6 +99,23 @@ fn a_large_executable_is_read_once_in_bounded_memory() {
 }
 
 #[test]
+fn the_beginning_of_a_large_executable_is_searched_too() {
+    const HEAD: usize = crate::limits::EXECUTABLE_HEAD_BYTES;
+    let head = &elf(&[(".data", b"x")])[..128];
+    let (audit, info) = (audit(), build_info("go1.22.3", MODULES));
+    let places = [512, HEAD / 2, HEAD - 5, HEAD - audit.len() / 2, HEAD];
+    for (at, what) in places.iter().flat_map(|at| [(*at, &audit), (*at, &info)]) {
+        let mut file = head.to_vec();
+        file.resize(at, 1);
+        file.extend(what);
+        file.resize(usize::try_from(crate::limits::MAX_WHOLE_EXECUTABLE_BYTES).unwrap() + 1, 1);
+        let found = of(&[("usr/bin/large", &file)]);
+        let wanted = if what == &audit { "serde 1.0.1" } else { "golang.org/x/net v0.7.0" };
+        assert!(rows(&found).iter().any(|row| row == wanted), "{wanted} at {at}: {:?}", rows(&found));
+    }
+}
+
+#[test]
 fn large_files_of_no_interest_are_not_read() {
     struct Counting(u64);
     impl Read for Counting {

@@ -6,7 +6,7 @@ use crate::version::VersionOrder;
 
 #[test]
 fn the_ecosystems_own_tools_say_so() {
-    let rows: [(VersionOrder, &str, Ordering, &str); 14] = [
+    let rows: [(VersionOrder, &str, Ordering, &str); 18] = [
         // composer/semver normalises before it compares.
         (VersionOrder::Packagist, "v2.0", Equal, "2.0.0"),
         (VersionOrder::Packagist, "1.10", Less, "1.10.0.1"),
@@ -20,6 +20,11 @@ fn the_ecosystems_own_tools_say_so() {
         (VersionOrder::Pypi, "1.0a-", Less, "1.0a1"),
         (VersionOrder::Pypi, "2.0rc.", Greater, "1.0"),
         (VersionOrder::Pypi, "1.0a-.post2", Greater, "1.0a0"),
+        // Bitnami's vulnerability database
+        (VersionOrder::Bitnami, "1.25.3-2", Greater, "1.25.3"),
+        (VersionOrder::Bitnami, "1.25.3-2", Less, "1.25.4"),
+        (VersionOrder::Bitnami, "1.25.3-10", Greater, "1.25.3-2"),
+        (VersionOrder::Bitnami, "2.0.0-rc1", Less, "2.0.0"),
         // maven-artifact 3.9
         (VersionOrder::Maven, "10.2.0.Alpha1", Less, "10.2.0-rc1"),
         (VersionOrder::Maven, "1.0.0.RC1", Equal, "1.0-RC1"),

@@ -45,6 +45,8 @@ pub enum VersionOrder {
     Packagist,
     /// Dart: semantic versions in which build metadata counts.
     Pub,
+    /// Semantic versions with Bitnami's revision after the last dash, which is newer than none.
+    Bitnami,
     /// Runs of digits and letters, for anything else.
     Generic,
 }
@@ -81,7 +83,8 @@ impl VersionOrder {
             | "Azure Linux" | "Photon OS" | "Amazon Linux" | "Oracle Linux" | "Fedora" | "CentOS"
             | "TuxCare" => Self::Rpm,
             "PyPI" => Self::Pypi,
-            "npm" | "SwiftURL" | "GitHub Actions" | "Bitnami" | "Hex" => Self::Npm,
+            "npm" | "SwiftURL" | "GitHub Actions" | "Hex" => Self::Npm,
+            "Bitnami" => Self::Bitnami,
             "Go" => Self::Go,
             "crates.io" => Self::Cargo,
             "Maven" => Self::Maven,
@@ -108,6 +111,11 @@ impl VersionOrder {
             Self::RubyGems => gem::compare(a, b).map_err(|version| self.unplaced(version))?,
             Self::Npm | Self::Go | Self::Cargo => self.semver(Dialect::Plain, a, b)?,
             Self::NuGet => self.semver(Dialect::NuGet, a, b)?,
+            Self::Bitnami => {
+                let ((core_a, revision_a), (core_b, revision_b)) = (revision(a), revision(b));
+                self.semver(Dialect::Plain, core_a, core_b)?
+                    .then_with(|| digits::compare(revision_a, revision_b))
+            }
             Self::Pub => self.semver(Dialect::Pub, a, b)?,
         })
     }
@@ -128,4 +136,10 @@ impl VersionOrder {
     fn unplaced(self, version: &str) -> VersionError {
         VersionError::Unplaced { order: self, version: version.to_owned() }
     }
+}
+
+/// `1.25.3-2` is the second build of 1.25.3, not a pre-release of it.
+fn revision(version: &str) -> (&str, &str) {
+    let split = version.rsplit_once('-').filter(|(_, revision)| digits::is_number(revision));
+    split.unwrap_or((version, "0"))
 }

@@ -138,7 +138,7 @@ impl Fields<'_> {
 }
 
 /// `openssl-3.0.7-24.el9.src.rpm`: the name may hold dashes, version and release may not.
-fn split_source(source: &str) -> Option<(&str, String)> {
+pub(crate) fn split_source(source: &str) -> Option<(&str, String)> {
     let stem = source.strip_suffix(".rpm")?;
     let stem = stem.strip_suffix(".src").or_else(|| stem.strip_suffix(".nosrc"))?;
     let (rest, release) = stem.rsplit_once('-')?;
