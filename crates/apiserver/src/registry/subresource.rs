@@ -1,7 +1,7 @@
 //! Subresources that are not the object itself: `scale`, `binding`. Eviction has a file of its own.
 
 use bytes::Bytes;
-use konzert_api::{ApiError, FieldError, GroupKind, meta};
+use konzert_api::{ApiError, FieldError, GroupKind, Gvk, meta, schema};
 use serde_json::{Value, json};
 
 use super::owners::{Author, Owners};
@@ -11,6 +11,8 @@ use crate::decode::{Document, RawBody, expect_kind};
 use crate::encode::decode;
 use crate::options::{FieldValidation, WriteOptions};
 use crate::present::to_bytes;
+
+const SCALE: Gvk = Gvk::fixed("autoscaling", "v1", "Scale");
 
 impl Registry {
     /// GET `scale`.
@@ -37,16 +39,14 @@ impl Registry {
         let mut scale = document.value;
         expect_kind(&mut scale, "autoscaling/v1", "Scale")?;
         let given = meta::name(&scale);
-        if !given.is_empty() && given != name {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
+        if !given.is_empty() {
+            expect_name(name, given)?;
         }
         let bytes = self.rescale(place, name, &options, |_| Ok(scale.clone())).await?;
         Ok(Written { bytes, warnings })
     }
 
-    /// PATCH `scale`. A strategic merge of a Scale is a plain merge: it holds no lists.
+    /// PATCH `scale`.
     pub(crate) async fn patch_scale(
         &self,
         place: &Place,
@@ -55,14 +55,17 @@ impl Registry {
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         let (patch, problems) = PatchBody::parse(&place.kind, body)?;
-        let patch = match patch {
-            PatchBody::Strategic(merge) => PatchBody::Merge(merge),
-            other => other,
+        let mut warnings = Vec::new();
+        let make = |scale: &Value| {
+            let wished = patch.apply(&SCALE, scale)?;
+            let mut shaped = wished.clone();
+            warnings = scale_shape(&mut shaped, problems.clone(), options.field_validation)
+                .map_err(|error| patch.refused(&SCALE.kind, &wished, error))?;
+            expect_name(name, meta::name(&shaped))?;
+            Ok(shaped)
         };
-        let document = Document { value: Value::Null, problems };
-        let warnings = strictness(&document, options.field_validation)?;
-        let make = |scale: &Value| patch.apply(&place.kind, scale);
-        let bytes = self.rescale(place, name, &options, make).await?;
+        let scaled = self.rescale(place, name, &options, make).await;
+        let bytes = scaled.map_err(|error| error.with_warnings(&warnings))?;
         Ok(Written { bytes, warnings })
     }
 
@@ -111,6 +114,34 @@ impl Registry {
         self.modify(place, name, Mode::Internal, dry_run, bind).await?;
         success(201)
     }
+}
+
+fn expect_name(name: &str, given: &str) -> Result<(), ApiError> {
+    if given == name {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(if given.is_empty() {
+        format!("the name of the object ({name} based on URL) was undeterminable: name must be provided")
+    } else {
+        format!("the name of the object ({given}) does not match the name on the URL ({name})")
+    }))
+}
+
+/// Brings a patched Scale into shape; returns what is odd about it.
+fn scale_shape(
+    scale: &mut Value,
+    mut problems: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    expect_kind(scale, &SCALE.api_version(), &SCALE.kind)?;
+    let unknown = schema::unknown_fields(&SCALE, scale);
+    if validation == FieldValidation::Strict && !(problems.is_empty() && unknown.is_empty()) {
+        return Err(schema::strict_decoding_error(&SCALE, &unknown, &problems));
+    }
+    schema::prune_unknown(&SCALE, scale);
+    schema::check_types(&SCALE, scale)?;
+    problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+    Ok(if validation == FieldValidation::Warn { problems } else { Vec::new() })
 }
 
 fn strictness(document: &Document, validation: FieldValidation) -> Result<Vec<String>, ApiError> {
