@@ -16,6 +16,7 @@ pub mod meta;
 pub mod openapi;
 pub mod own;
 pub mod patch;
+pub mod printed;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;

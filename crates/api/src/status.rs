@@ -67,16 +67,30 @@ pub struct ApiError {
     pub message: String,
     /// `metav1.StatusDetails`: name, group, kind, causes, retryAfterSeconds.
     pub details: Option<Value>,
+    /// What the client should know besides, in `Warning` headers.
+    pub warnings: Box<[String]>,
 }
 
 impl ApiError {
     fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, warnings: Box::default() }
     }
 
     fn about(code: u16, reason: &'static str, gr: &GroupResource, name: &str, message: String) -> Self {
         let details = details(&gr.group, &gr.resource, name);
-        Self { code, reason, message, details: Some(Value::Object(details)) }
+        Self { details: Some(Value::Object(details)), ..Self::plain(code, reason, message) }
+    }
+
+    /// The refusal with what the client should know besides, behind what it was told already.
+    #[must_use]
+    pub fn with_warnings(mut self, warnings: &[String]) -> Self {
+        self.warnings = self.warnings.iter().chain(warnings).cloned().collect();
+        self
+    }
+
+    /// 409 for an apply that others stand against.
+    pub(crate) fn apply_conflict(message: String, causes: &[Value]) -> Self {
+        Self { details: Some(json!({ "causes": causes })), ..Self::plain(409, "Conflict", message) }
     }
 
     /// 404 for a named object.

@@ -3,15 +3,38 @@
 //!
 //! A warning never replaces an error: what would do harm is refused by [`crate::validation`].
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::meta;
+use crate::validation::names::qualified_name;
 
 const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 
 /// For kinds with nothing to say.
 pub(crate) fn none(_new: &Value, _old: Option<&Value>) -> Vec<String> {
     Vec::new()
+}
+
+/// Finalizers of custom objects that could clash with those of others.
+pub(crate) fn finalizers(new: &Value, old: Option<&Value>) -> Vec<String> {
+    const STANDARD: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+    let before = old.map(meta::finalizers).unwrap_or_default();
+    let added: BTreeSet<&str> =
+        meta::finalizers(new).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+    let mut all = Vec::new();
+    for name in added {
+        let at = |why: &str| format!("metadata.finalizers: {name:?}: {why}");
+        all.extend(qualified_name(name).iter().map(|why| at(why)));
+        if !name.contains('/') && !STANDARD.contains(&name) {
+            let path = if name.contains('.') { " including a path (/)" } else { "" };
+            all.push(at(&format!(
+                "prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+            )));
+        }
+    }
+    all
 }
 
 /// Webhook configurations and admission policies, and what binds policies.

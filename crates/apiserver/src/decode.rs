@@ -8,7 +8,7 @@ mod duplicates;
 mod identity;
 
 use bytes::Bytes;
-use konzert_api::patch::cannot_unmarshal;
+use konzert_api::patch::{cannot_unmarshal, whole_numbers};
 use konzert_api::{ApiError, FieldError, GroupKind, Gvk, Kind, meta, protobuf, schema};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
@@ -126,11 +126,16 @@ pub(crate) fn apply_document(bytes: &[u8]) -> Result<Document, ApiError> {
     let undecodable = |why: &str| ApiError::bad_request(format!("error decoding patch: {why}"));
     let document = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
         None => Ok(Document { value: Value::Null, problems: Vec::new() }),
-        // Flow style without quotes is YAML and not JSON.
-        Some(b'{') => json(bytes).or_else(|_not_json| yaml(bytes)),
+        // Flow style without quotes is YAML and not JSON, and the lines of duplicate keys are known to YAML only.
+        Some(b'{') => match json(bytes) {
+            Ok(document) if document.problems.is_empty() => Ok(document),
+            Ok(document) => yaml(bytes).or(Ok(document)),
+            Err(_not_json) => yaml(bytes),
+        },
         Some(_) => yaml(bytes),
     };
-    let document = document.map_err(|error| undecodable(&error.message))?;
+    let mut document = document.map_err(|error| undecodable(&error.message))?;
+    whole_numbers(&mut document.value);
     match document.value {
         Value::Object(_) => Ok(document),
         Value::Null => Ok(Document { value: serde_json::json!({}), problems: document.problems }),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use konzert_api::crd::{CustomKind, Taken};
-use konzert_api::{ApiError, Catalogue, GroupResource, crd, meta};
+use konzert_api::{ApiError, Catalogue, GroupResource, Kind, crd, meta};
 use konzert_store::{Page, Revision, Store};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -79,7 +79,7 @@ impl Loader {
             };
             if !compiled.is_empty() {
                 kinds.extend(compiled.iter().cloned());
-                table.insert(group_resource(definition), Arc::new(summary(definition)));
+                table.insert(group_resource(definition), Arc::new(summary(definition, &compiled)));
             }
             known.insert(meta::name(definition).to_owned(), (version, compiled));
         }
@@ -175,7 +175,7 @@ fn group_resource(definition: &Value) -> GroupResource {
     GroupResource::new(text(definition, "/spec/group"), text(definition, "/spec/names/plural"))
 }
 
-fn summary(definition: &Value) -> Definition {
+fn summary(definition: &Value, compiled: &[Arc<CustomKind>]) -> Definition {
     let count = |pointer: &str| definition.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
     Definition {
         storage_api_version: format!(
@@ -186,6 +186,7 @@ fn summary(definition: &Value) -> Definition {
         mixed: count("/spec/versions") > 1 || count("/status/storedVersions") > 1,
         terminating: meta::is_being_deleted(definition),
         revision: meta::resource_version(definition).parse().unwrap_or(u64::MAX),
+        versions: compiled.iter().map(|kind| (kind.gvk.api_version(), Kind::Custom(kind.clone()))).collect(),
     }
 }
 

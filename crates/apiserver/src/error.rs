@@ -42,13 +42,11 @@ pub(crate) struct Failure {
     pub(crate) error: ApiError,
     /// For a list whose continue token expired: the token that goes on, inconsistently.
     pub(crate) continue_token: Option<String>,
-    /// What the client should know besides; at most one sentence.
-    pub(crate) warning: Option<Box<str>>,
 }
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, continue_token: None, warning: None }
+        Self { error, continue_token: None }
     }
 }
 

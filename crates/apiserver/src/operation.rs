@@ -388,7 +388,7 @@ fn with_warnings(answer: Result<Answer, Failure>, advice: Option<String>) -> Res
             Ok(answer)
         }
         Err(mut failure) => {
-            failure.warning = advice.map(String::into_boxed_str);
+            failure.error = failure.error.with_warnings(advice.as_slice());
             Err(failure)
         }
     }

@@ -142,7 +142,7 @@ impl WriteOptions {
 
 /// Reads `dryRun`; the only value is `All`.
 pub(crate) fn dry_run(values: &[String], kind: &'static str) -> Result<bool, ApiError> {
-    let given: Vec<&String> = values.iter().filter(|v| !v.is_empty()).collect();
+    let given: Vec<&String> = values.iter().collect();
     match dry_run_error(&given) {
         None => Ok(!given.is_empty()),
         Some(error) => Err(options_invalid(kind, error)),

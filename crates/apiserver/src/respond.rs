@@ -53,7 +53,7 @@ pub(crate) fn failure(failure: &Failure) -> Answer {
     } else {
         json(code, Bytes::from(failure.to_status().to_string()))
     };
-    warn(&mut answer, failure.warning.as_deref());
+    warn(&mut answer, failure.error.warnings.iter().map(String::as_str));
     if let Some(seconds) = failure.retry_after_s() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

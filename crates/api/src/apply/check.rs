@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::element::PathElement;
 use super::items::TypedError;
 use super::typing::{ListShape, MapType, ScalarType, Shape, TypeRef};
+use crate::printed::{go_type, in_go};
 
 /// At most this many messages are reported.
 const MAX_REPORTED: usize = 100;
@@ -36,39 +37,20 @@ fn check_scalar(scalar: ScalarType, value: &Value) -> TypedError {
         return TypedError::default();
     }
     TypedError::one(match scalar {
-        ScalarType::Numeric => format!("expected numeric (int or float), got {}", type_name(value)),
+        ScalarType::Numeric => format!("expected numeric (int or float), got {}", go_type(value)),
         ScalarType::String => {
-            format!("expected string, got &value.valueUnstructured{{Value:{}}}", plain(value))
+            format!("expected string, got &value.valueUnstructured{{Value:{}}}", in_go(value))
         }
-        ScalarType::Boolean => format!("expected boolean, got &{{{}}}", plain(value)),
-        ScalarType::Any => format!("expected any scalar, got &{{{}}}", plain(value)),
+        ScalarType::Boolean => format!("expected boolean, got &{{{}}}", in_go(value)),
+        ScalarType::Any => format!("expected any scalar, got &{{{}}}", in_go(value)),
     })
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 fn check_list(list: &ListShape<'_>, value: &Value) -> TypedError {
     let items = match value {
         Value::Null => return TypedError::default(),
         Value::Array(items) => items,
-        other => return TypedError::one(format!("expected list, got &{{{}}}", plain(other))),
+        other => return TypedError::one(format!("expected list, got &{{{}}}", in_go(other))),
     };
     let mut wrong = TypedError::default();
     let mut seen = BTreeSet::new();
@@ -101,7 +83,7 @@ fn check_map(map: &MapType<'_>, value: &Value) -> TypedError {
     let members = match value {
         Value::Null => return TypedError::default(),
         Value::Object(members) => members,
-        other => return TypedError::one(format!("expected map, got &{{{}}}", plain(other))),
+        other => return TypedError::one(format!("expected map, got &{{{}}}", in_go(other))),
     };
     let mut wrong = TypedError::default();
     for (name, member) in members {

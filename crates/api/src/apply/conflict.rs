@@ -34,12 +34,7 @@ pub(super) fn to_error(conflicts: &Conflicts) -> ApiError {
             })
         })
         .collect();
-    ApiError {
-        code: 409,
-        reason: "Conflict",
-        message: message(conflicts),
-        details: Some(json!({ "causes": causes })),
-    }
+    ApiError::apply_conflict(message(conflicts), &causes)
 }
 
 fn message(conflicts: &Conflicts) -> String {

@@ -5,6 +5,8 @@
 //!
 //! Invariants: an update never fails for the sake of ownership; an apply that changes nothing gives the live object back.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -81,6 +83,8 @@ pub enum Force {
 struct Version<'a> {
     api_version: String,
     root: TypeRef<'a>,
+    /// How objects get from one version to another; `None` where versions differ in name only.
+    kind: Option<&'a Kind>,
 }
 
 /// Tracks the owners of fields for one write.
@@ -97,8 +101,11 @@ pub struct Tracker<'a> {
 impl<'a> Tracker<'a> {
     /// For objects of `kind`; `siblings` are the other served versions of it.
     pub fn new(kind: &'a Kind, siblings: &'a [Kind], writer: Writer<'a>) -> Self {
-        let version =
-            |kind: &'a Kind| Version { api_version: kind.api_version(), root: TypeRef::of_kind(kind) };
+        let version = |kind: &'a Kind| Version {
+            api_version: kind.api_version(),
+            root: TypeRef::of_kind(kind),
+            kind: Some(kind).filter(|kind| !kind.is_custom()),
+        };
         Self {
             gvk: kind.gvk().clone(),
             own: version(kind),
@@ -112,7 +119,7 @@ impl<'a> Tracker<'a> {
     pub(super) fn of_gvk(gvk: &crate::Gvk, writer: Writer<'a>) -> Self {
         Self {
             gvk: gvk.clone(),
-            own: Version { api_version: gvk.api_version(), root: TypeRef::of_gvk(gvk) },
+            own: Version { api_version: gvk.api_version(), root: TypeRef::of_gvk(gvk), kind: None },
             others: Vec::new(),
             is_custom: false,
             writer,
@@ -124,9 +131,25 @@ impl<'a> Tracker<'a> {
         ManagerId::new(manager, operation, &self.own.api_version, subresource)
     }
 
+    fn version(&self, api_version: &str) -> Option<&Version<'a>> {
+        std::iter::once(&self.own).chain(&self.others).find(|version| version.api_version == api_version)
+    }
+
     fn root_of(&self, api_version: &str) -> Option<TypeRef<'a>> {
-        let all = std::iter::once(&self.own).chain(&self.others);
-        all.into_iter().find(|version| version.api_version == api_version).map(|version| version.root)
+        self.version(api_version).map(|version| version.root)
+    }
+
+    /// An object of one version as one of another.
+    fn converted<'v>(&self, object: &'v Value, from: &str, to: &str) -> Cow<'v, Value> {
+        let kind = |api_version: &str| self.version(api_version)?.kind;
+        match (kind(from), kind(to)) {
+            (Some(from), Some(to)) if from.gvk() != to.gvk() => {
+                let mut converted = object.clone();
+                from.convert(&mut converted, to);
+                Cow::Owned(converted)
+            }
+            _ => Cow::Borrowed(object),
+        }
     }
 
     /// Records who owns what in `new`, an object as the client wishes it, in place of its `managedFields`. `live` is the
@@ -303,10 +326,9 @@ impl<'a> Tracker<'a> {
     }
 
     fn changes_for(&self, api_version: &str, live: &Value, new: &Value) -> Result<Changes, TypedError> {
-        match self.root_of(api_version) {
-            Some(root) => self.changes(root, live, new),
-            None => Ok(Changes::default()),
-        }
+        let Some(root) = self.root_of(api_version) else { return Ok(Changes::default()) };
+        let there = |object| self.converted(object, &self.own.api_version, api_version);
+        self.changes(root, &there(live), &there(new))
     }
 
     fn bring_in_line(&self, owned: &mut Owned) {
@@ -487,6 +509,7 @@ impl<'a> Tracker<'a> {
         if last_set.is_empty() {
             return Ok(merged);
         }
+        let merged = self.converted(&merged, &self.own.api_version, &last.api_version).into_owned();
         let mut pruned = remove_items(root, &merged, &last_set, Emptied::Null);
         let mut all_owned = FieldSet::default();
         // The version of the last apply comes first, then the others.
@@ -501,14 +524,17 @@ impl<'a> Tracker<'a> {
                 owned = owned.union(other.fields.set());
             }
             let owned = with_named_fields(root, &owned);
-            pruned = add_back(root, &merged, &pruned, &owned)?;
+            let there = |object| self.converted(object, &last.api_version, &version);
+            let kept = add_back(root, &there(&merged), &there(&pruned), &owned)?;
+            pruned = self.converted(&kept, &version, &last.api_version).into_owned();
             all_owned = all_owned.union(&owned);
         }
         let all = with_named_fields(root, &field_set(root, &merged)?);
         let kept = with_named_fields(root, &field_set(root, &pruned)?);
         // Empty lists have no path of their own, so what holds one may look gone although it is owned.
         let gone = all.difference(&kept).intersection(&last_set).difference(&all_owned);
-        Ok(remove_items(root, &merged, &gone, Emptied::Gone))
+        let left = remove_items(root, &merged, &gone, Emptied::Gone);
+        Ok(self.converted(&left, &last.api_version, &self.own.api_version).into_owned())
     }
 }
 
@@ -527,7 +553,7 @@ fn add_back(
 
 /// A failure that Kubernetes reports without a reason.
 fn broken(message: &str) -> ApiError {
-    ApiError { code: 500, reason: "", message: message.to_owned(), details: None }
+    ApiError::unnamed(message)
 }
 
 /// Takes the owners of `old` for `new` when nothing but the times of the owners changed: such a write is none.

@@ -311,7 +311,9 @@ impl<'a> MapType<'a> {
             TypeRef::Message(message, _) => KEY_DEFAULTS
                 .iter()
                 .find(|(owner, field, _)| *owner == message.short_name() && *field == key)
-                .map(|(_, _, value)| Value::from(*value)),
+                .map(|(_, _, value)| Value::from(*value))
+                // A scalar that is always there is zero when nobody set it.
+                .or_else(|| message.field(key)?.zero().filter(|zero| !zero.is_null()).cloned()),
             TypeRef::Schema(schema, _) => {
                 schema.get("properties")?.get(key)?.get("default").filter(|d| !d.is_null()).cloned()
             }

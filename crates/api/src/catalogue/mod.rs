@@ -177,6 +177,8 @@ pub enum GenerationRule {
     None,
     /// 1 at creation, and one more whenever anything but metadata and status changes.
     Spec,
+    /// As `Spec`, and when annotations change.
+    SpecAndAnnotations,
     /// As `Spec`, but `status` is an ordinary field (custom kinds without the subresource).
     AllButMetadata,
 }

@@ -69,11 +69,16 @@ pub(super) fn read(kind: &Kind, object: &Value) -> Option<Value> {
         }
         None => {}
     }
+    // Zero is left out, as of any optional number.
+    let spec = match number(at.spec) {
+        0 => json!({}),
+        replicas => json!({ "replicas": replicas }),
+    };
     Some(json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata_of(object),
-        "spec": { "replicas": number(at.spec) },
+        "spec": spec,
         "status": status,
     }))
 }

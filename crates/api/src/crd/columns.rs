@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cel::valid_path;
 use super::definition::{list, text};
-use super::printer::{JsonPath, Printer};
+use super::printer::Printer;
 use super::schema::{Node, Type};
 use super::{ScalePaths, Structural};
 use crate::status::FieldError;
@@ -32,10 +32,7 @@ pub(super) fn columns(
     }
     if wished.is_empty() {
         columns.push(Column { kind: "date".into(), ..AGE });
-        match JsonPath::parse(".metadata.creationTimestamp") {
-            Ok(age) => printers.push(Printer::new(age, "date")),
-            Err(why) => errors.push(FieldError::invalid(path, "", why)),
-        }
+        printers.push(Printer::new(".metadata.creationTimestamp", "date"));
     }
     for (index, column) in wished.iter().enumerate() {
         let path = format!("{path}[{index}]");
@@ -83,13 +80,7 @@ fn column_path(column: &Value, path: &str, errors: &mut Vec<FieldError>) -> Opti
         errors.push(FieldError::invalid(at, json_path, "must be a simple json path starting with ."));
         return None;
     }
-    match JsonPath::parse(json_path) {
-        Ok(parsed) => Some(Printer::new(parsed, kind)),
-        Err(why) => {
-            errors.push(FieldError::invalid(at, json_path, format!("is not supported: {why}")));
-            None
-        }
-    }
+    Some(Printer::new(json_path, kind))
 }
 
 /// A plain dotted path as a JSON pointer.

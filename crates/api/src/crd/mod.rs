@@ -11,6 +11,7 @@ mod approval;
 mod cel;
 mod columns;
 mod definition;
+mod jsonpath;
 mod naming;
 mod printer;
 mod publish;
@@ -31,6 +32,7 @@ pub use naming::{Taken, establish, note_storage};
 pub use schema::{Changed, Structural};
 
 use crate::catalogue::{Gvk, Scope, Subresource};
+use crate::printed::{go_type, in_go};
 use crate::status::FieldError;
 use crate::table::Column;
 
@@ -162,14 +164,6 @@ impl CustomKind {
 
 /// A value of another type than the path promises.
 fn not_a(path: &str, value: &Value, wanted: &str) -> String {
-    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let found = match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    };
+    let (shown, found) = (in_go(value), go_type(value));
     format!("{path} accessor error: {shown} is of the type {found}, expected {wanted}")
 }

@@ -3,13 +3,15 @@
 //! Pure functions; whether the result is valid, and which fields a client may change, is decided elsewhere.
 //! Server-side apply is in [`crate::apply`].
 
+mod json;
 mod order;
 mod strategic;
 #[cfg(test)]
 mod tests;
 
-use json_patch::{AddOperation, PatchErrorKind, PatchOperation};
 use serde_json::{Map, Value};
+
+pub use json::unknown_operation_fields;
 
 use crate::catalogue::Gvk;
 use crate::schema::{MAX_BODY_BYTES, MAX_JSON_DEPTH, schema, too_deep};
@@ -43,38 +45,60 @@ pub enum PatchError {
     #[error("kind {0} has no strategic merge patch")]
     NoStrategy(String),
     /// An unknown `$patch` value.
-    #[error("invalid value for $patch at {path:?}: {value}")]
+    #[error("unknown patch type: {directive} in map: {map}")]
     UnknownDirective {
-        /// Where.
-        path: String,
         /// The value.
-        value: String,
+        directive: String,
+        /// What it stands in.
+        map: String,
     },
-    /// `$retainKeys`, `$setElementOrder` or `$deleteFromPrimitiveList` with a value that is no list, or that does not
-    /// cover the fields of the patch.
-    #[error("invalid patch format of {directive} at {path:?}: {problem}")]
-    BadDirective {
-        /// The directive.
-        directive: &'static str,
-        /// Where.
-        path: String,
-        /// What is wrong.
-        problem: &'static str,
+    /// `$patch: merge` in an item of a list.
+    #[error("merging lists cannot yet be specified in the patch")]
+    MergeOfList,
+    /// `$retainKeys` that is no list or that does not name every field of the patch.
+    #[error("invalid patch format of retainKeys")]
+    RetainKeys,
+    /// Something else where a list belongs.
+    #[error("expected a []interface {{}}, but received a {0}")]
+    NoList(String),
+    /// `$setElementOrder` that does not hold the items of the list in their order.
+    #[error("The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n")]
+    OutOfOrder {
+        /// The items of the patch.
+        patch: String,
+        /// The order.
+        order: String,
+    },
+    /// `$setElementOrder` of a list that the type does not have.
+    #[error("unable to find api field in struct {message} for the json field {field:?}")]
+    NoSuchField {
+        /// The type.
+        message: String,
+        /// The list.
+        field: String,
     },
     /// An item of a keyed list lacks the key.
-    #[error("map at {path:?} does not contain declared merge key: {key}")]
+    #[error("map: {map} does not contain declared merge key: {key}")]
     NoMergeKey {
-        /// The list.
-        path: String,
+        /// The item.
+        map: String,
         /// The key.
         key: &'static str,
     },
-    /// A list holds values of more than one type, or lists.
-    #[error("list at {path:?} holds values of different types")]
+    /// An item of the order of a keyed list is no object.
+    #[error("value for key {0} is not a map")]
+    NoMap(usize),
+    /// A list holds values of more than one type.
+    #[error("list element types are not identical: [{before} {patch}]")]
     MixedList {
-        /// The list.
-        path: String,
+        /// What is there.
+        before: String,
+        /// What the patch has.
+        patch: String,
     },
+    /// Lists in lists do not merge.
+    #[error("lists of lists are not supported")]
+    ListOfLists,
 }
 
 impl From<PatchError> for ApiError {
@@ -83,19 +107,23 @@ impl From<PatchError> for ApiError {
             PatchError::TooManyOperations(_) | PatchError::CopiesTooMuch => Self::too_large(error),
             // Kubernetes does not say which operation it was.
             PatchError::Operation(_) => Self::unprocessable(),
-            PatchError::NoMergeKey { .. } | PatchError::MixedList { .. } => {
-                let mut unprocessable = Self::unprocessable();
-                unprocessable.message = format!("{}: {error}", unprocessable.message);
-                unprocessable
-            }
             PatchError::NoStrategy(_) => {
                 Self::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"])
             }
             PatchError::Malformed(_)
             | PatchError::NotAnObject
             | PatchError::TooDeep
-            | PatchError::UnknownDirective { .. }
-            | PatchError::BadDirective { .. } => Self::bad_request(error.to_string()),
+            | PatchError::RetainKeys => Self::bad_request(error.to_string()),
+            // As in Kubernetes, which has no name for them.
+            PatchError::UnknownDirective { .. }
+            | PatchError::MergeOfList
+            | PatchError::NoList(_)
+            | PatchError::OutOfOrder { .. }
+            | PatchError::NoSuchField { .. }
+            | PatchError::NoMergeKey { .. }
+            | PatchError::NoMap(_)
+            | PatchError::MixedList { .. }
+            | PatchError::ListOfLists => Self::unnamed(error.to_string()),
         }
     }
 }
@@ -106,85 +134,51 @@ pub fn json_patch(doc: &Value, patch: &Value) -> Result<Value, ApiError> {
 }
 
 fn apply_operations(doc: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let operations = match patch {
-        Value::Null => return Ok(doc.clone()),
-        Value::Array(operations) => operations,
-        other => return Err(PatchError::Malformed(cannot_unmarshal(other, "[]handlers.jsonPatchOp"))),
-    };
+    let operations = json::operations(patch)?;
     if operations.len() > MAX_JSON_PATCH_OPERATIONS {
         return Err(PatchError::TooManyOperations(operations.len()));
     }
-    if let Some(other) = operations.iter().find(|operation| !operation.is_object()) {
-        return Err(PatchError::Malformed(cannot_unmarshal(other, "handlers.jsonPatchOp")));
+    let mut patched = json::Patched::new(doc.clone());
+    for operation in operations {
+        patched.apply(operation)?;
     }
-    let operations: Vec<PatchOperation> = match serde_json::from_value(patch.clone()) {
-        Ok(operations) => operations,
-        Err(error) => return Err(PatchError::Operation(error.to_string())),
-    };
-    let mut patched = doc.clone();
-    let mut copied = 0_usize;
-    for operation in &operations {
-        if let PatchOperation::Copy(copy) = operation
-            && let Ok(source) = copy.from.resolve(&patched)
-        {
-            copied = copied.saturating_add(size(source));
-            if copied > MAX_BODY_BYTES {
-                return Err(PatchError::CopiesTooMuch);
-            }
-        }
-        if tests_for_absence(operation, &patched) {
-            continue;
-        }
-        let operation = &adding(operation, &patched);
-        if let Err(error) = json_patch::patch(&mut patched, std::slice::from_ref(operation)) {
-            return Err(PatchError::Operation(explain(operation, &error.kind)));
-        }
-    }
+    let patched = patched.into_object();
     if too_deep(&patched) { Err(PatchError::TooDeep) } else { Ok(patched) }
 }
 
-/// To Kubernetes a member that is not there is null: clients test for it before they add the first finalizer. RFC 6902 does
-/// not say so.
-fn tests_for_absence(operation: &PatchOperation, object: &Value) -> bool {
-    let PatchOperation::Test(test) = operation else { return false };
-    let there =
-        |path: Option<&json_patch::jsonptr::Pointer>| path.is_some_and(|path| path.resolve(object).is_ok());
-    test.value.is_null() && !there(Some(&test.path)) && there(test.path.parent())
-}
-
-/// A `replace` of a member that is not there adds it, as in Kubernetes.
-fn adding(operation: &PatchOperation, doc: &Value) -> PatchOperation {
-    if let PatchOperation::Replace(replace) = operation
-        && let Some((parent, _)) = replace.path.split_back()
-        && parent.resolve(doc).is_ok_and(Value::is_object)
-    {
-        return PatchOperation::Add(AddOperation {
-            path: replace.path.clone(),
-            value: replace.value.clone(),
-        });
+/// Makes integers of floats without a fraction, where they fit: what reads YAML or converts patches does so in Kubernetes.
+pub fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            // Beyond, not every integer has a float of its own, and text has an exponent.
+            if float.fract() == 0.0 && float.abs() < 9e18 {
+                #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
+                let whole = float as i64;
+                *value = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        _ => {}
     }
-    operation.clone()
 }
 
 /// What the reader of Kubernetes says to a value of the wrong type.
 pub fn cannot_unmarshal(found: &Value, wanted: &str) -> String {
-    let found = match found {
+    let found = json_type(found);
+    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+}
+
+/// How the reader of Kubernetes calls the type of a value.
+fn json_type(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    };
-    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
-}
-
-fn explain(operation: &PatchOperation, error: &PatchErrorKind) -> String {
-    match (operation, error) {
-        (PatchOperation::Test(test), PatchErrorKind::TestFailed) => {
-            format!("testing value {} failed: test failed", test.path)
-        }
-        (operation, error) => format!("{} operation does not apply: {error}", operation.path()),
     }
 }
 
@@ -204,8 +198,26 @@ fn size(value: &Value) -> usize {
 /// RFC 7386. The result of a patch that is no object is the patch itself; see [`merge_patch_object`] for requests.
 pub fn merge_patch(doc: &Value, patch: &Value) -> Value {
     let mut merged = doc.clone();
-    json_patch::merge(&mut merged, patch);
+    merge(&mut merged, patch);
     merged
+}
+
+fn merge(doc: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *doc = patch.clone();
+        return;
+    };
+    if !doc.is_object() {
+        *doc = Value::Object(Map::new());
+    }
+    let Value::Object(members) = doc else { return };
+    for (name, change) in changes {
+        if change.is_null() {
+            members.remove(name);
+        } else {
+            merge(members.entry(name.as_str()).or_insert(Value::Null), change);
+        }
+    }
 }
 
 /// [`merge_patch`] for a request: 400 when the patch is not an object.
@@ -213,8 +225,8 @@ pub fn merge_patch_object(doc: &Value, patch: &Value) -> Result<Value, ApiError>
     if patch.is_object() { Ok(merge_patch(doc, patch)) } else { Err(PatchError::NotAnObject.into()) }
 }
 
-/// Strategic merge patch with the merge rules of a built-in kind. 415 for a kind that has none, 400 for a malformed
-/// patch, 422 for one that does not fit.
+/// Strategic merge patch with the merge rules of a built-in kind. 415 for a kind that has none, 400 or 500 for a malformed
+/// patch, as in Kubernetes.
 pub fn strategic_merge(gvk: &Gvk, doc: &Value, patch: &Value) -> Result<Value, ApiError> {
     let Some(message) = schema().by_gvk(&gvk.group, &gvk.version, &gvk.kind) else {
         return Err(PatchError::NoStrategy(gvk.kind.to_string()).into());
@@ -226,7 +238,6 @@ pub fn strategic_merge(gvk: &Gvk, doc: &Value, patch: &Value) -> Result<Value, A
         _ => return Err(PatchError::NotAnObject.into()),
     };
     let original = doc.as_object().cloned().unwrap_or_default();
-    let merged =
-        strategic::merge_object(original, patch.clone(), Some(message), &mut strategic::Path::default())?;
+    let merged = strategic::merge_object(original, patch.clone(), Some(message))?;
     Ok(Value::Object(merged))
 }

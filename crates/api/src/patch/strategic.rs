@@ -1,6 +1,6 @@
 //! Strategic merge patch: objects merge, lists merge when the schema says so, directives say what a merge cannot.
 //!
-//! Directives: `$patch: replace|delete|merge` in an object, `$patch: delete|replace` in an item of a keyed list,
+//! Directives: `$patch: replace|delete` in an object, `$patch: delete|replace` in an item of a keyed list,
 //! `$retainKeys`, `$setElementOrder/<list>`, `$deleteFromPrimitiveList/<list>`; `null` deletes a field.
 //!
 //! Invariant: no directive and no `null` of the patch reaches the result, also where the original has nothing yet.
@@ -10,33 +10,13 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{PatchError, order};
+use crate::printed::{go_type, in_go};
 use crate::schema::{Cardinality, Field, Message};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const SET_ORDER: &str = "$setElementOrder";
 const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList";
-
-/// Where in the object the merge is; for errors.
-#[derive(Debug, Default)]
-pub(super) struct Path(Vec<String>);
-
-impl Path {
-    fn within<T>(&mut self, part: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
-        self.0.push(part.to_owned());
-        let result = inner(self);
-        self.0.pop();
-        result
-    }
-
-    fn text(&self) -> String {
-        self.0.join(".")
-    }
-
-    fn bad(&self, directive: &'static str, problem: &'static str) -> PatchError {
-        PatchError::BadDirective { directive, path: self.text(), problem }
-    }
-}
 
 type Object = Map<String, Value>;
 
@@ -45,38 +25,47 @@ pub(super) fn merge_object(
     mut original: Object,
     mut patch: Object,
     message: Option<&Message>,
-    path: &mut Path,
 ) -> Result<Object, PatchError> {
-    match patch.remove(DIRECTIVE) {
+    match patch.get(DIRECTIVE) {
         None => {}
-        Some(Value::String(directive)) if directive == "merge" => {}
-        Some(Value::String(directive)) if directive == "replace" => original = Object::new(),
-        Some(Value::String(directive)) if directive == "delete" => return Ok(Object::new()),
-        Some(value) => {
-            return Err(PatchError::UnknownDirective { path: path.text(), value: value.to_string() });
+        Some(Value::String(directive)) if directive == "replace" => {
+            patch.remove(DIRECTIVE);
+            return Ok(without_directives(patch));
         }
+        Some(Value::String(directive)) if directive == "delete" => return Ok(Object::new()),
+        Some(directive) => return Err(unknown_directive(directive, &patch)),
     }
-    retain_keys(&mut original, &mut patch, path)?;
+    retain_keys(&mut original, &mut patch)?;
     for order in take_prefixed(&mut patch, SET_ORDER) {
-        set_order(&mut original, &mut patch, order, message, path)?;
+        set_order(&mut original, &mut patch, order, message)?;
     }
     let deletions = take_prefixed(&mut patch, DELETE_PRIMITIVES);
     for (key, value) in patch {
         let before = original.remove(&key);
         let field = message.and_then(|message| message.field(&key));
-        let merged = path.within(&key, |path| merge_value(before, value, field, path))?;
-        if let Some(merged) = merged {
+        if let Some(merged) = merge_value(before, value, field)? {
             original.insert(key, merged);
         }
     }
     for (name, value) in deletions {
-        let Value::Array(unwanted) = value else { return Err(path.bad(DELETE_PRIMITIVES, "is not a list")) };
-        let unwanted: HashSet<String> = unwanted.iter().map(Value::to_string).collect();
-        if let Some(Value::Array(list)) = original.get_mut(&name) {
+        // What does not fit is ignored, as in Kubernetes.
+        if let (Some(Value::Array(list)), Value::Array(unwanted)) = (original.get_mut(&name), value) {
+            expect_alike(list, &unwanted)?;
+            let unwanted: HashSet<String> = unwanted.iter().map(Value::to_string).collect();
             list.retain(|item| !unwanted.contains(&item.to_string()));
         }
     }
     Ok(original)
+}
+
+/// A directive as Go prints what should be text.
+fn unknown_directive(directive: &Value, map: &Object) -> PatchError {
+    let directive = match directive {
+        Value::String(text) => text.clone(),
+        Value::Null => "%!s(<nil>)".to_owned(),
+        other => format!("%!s({}={})", go_type(other), in_go(other)),
+    };
+    PatchError::UnknownDirective { directive, map: in_go(&Value::Object(map.clone())) }
 }
 
 /// Removes the directives `prefix/<field>` and returns them by field.
@@ -92,41 +81,32 @@ fn merge_value(
     before: Option<Value>,
     patch: Value,
     field: Option<&Field>,
-    path: &mut Path,
 ) -> Result<Option<Value>, PatchError> {
     let replaces = field.is_some_and(|field| field.has_strategy("replace"));
-    Ok(match patch {
-        Value::Null => None,
-        Value::Object(patch) => {
-            let before = match before {
-                Some(Value::Object(before)) if !replaces => before,
-                _ => Object::new(),
-            };
+    match (before, patch) {
+        (_, Value::Null) => Ok(None),
+        (Some(Value::Object(before)), Value::Object(patch)) if !replaces => {
             // The values of a map are merged without the rules of the map's field.
             let field = field.filter(|field| field.cardinality == Cardinality::One);
             let message = field.and_then(Field::message).filter(|message| message.special.is_none());
-            Some(Value::Object(merge_object(before, patch, message, path)?))
+            merge_object(before, patch, message).map(|merged| Some(Value::Object(merged)))
         }
-        Value::Array(patch) => {
-            let before = match before {
-                Some(Value::Array(before)) => before,
-                _ => Vec::new(),
-            };
-            Some(Value::Array(merge_list(before, patch, field, path)?))
+        (Some(Value::Array(before)), Value::Array(patch)) => {
+            merge_list(before, patch, field).map(|merged| Some(Value::Array(merged)))
         }
-        scalar => Some(scalar),
-    })
+        (_, new) => Ok(clean(new)),
+    }
 }
 
 /// `$retainKeys`: fields that the list does not name are cleared before the merge.
-fn retain_keys(original: &mut Object, patch: &mut Object, path: &Path) -> Result<(), PatchError> {
+fn retain_keys(original: &mut Object, patch: &mut Object) -> Result<(), PatchError> {
     let Some(value) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
-    let Value::Array(keys) = value else { return Err(path.bad(RETAIN_KEYS, "is not a list")) };
+    let Value::Array(keys) = value else { return Err(PatchError::RetainKeys) };
     let keys: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
     let kept = |name: &str| keys.contains(name);
     let named = |(name, value): (&String, &Value)| value.is_null() || name.starts_with('$') || kept(name);
     if !patch.iter().all(named) {
-        return Err(path.bad(RETAIN_KEYS, "does not name every field of the patch"));
+        return Err(PatchError::RetainKeys);
     }
     original.retain(|name, _| kept(name));
     Ok(())
@@ -138,41 +118,58 @@ fn set_order(
     patch: &mut Object,
     (name, order): (String, Value),
     message: Option<&Message>,
-    path: &mut Path,
 ) -> Result<(), PatchError> {
-    let Value::Array(order) = order else { return Err(path.bad(SET_ORDER, "is not a list")) };
-    let field = message.and_then(|message| message.field(&name));
-    let key = field.and_then(|field| field.merge_key);
-    let before = match original.get(&name) {
-        Some(Value::Array(before)) => Some(before.clone()),
-        _ => None,
-    };
+    let Some(order) = list_of(Some(&order))? else { return Ok(()) };
+    let before = list_of(original.get(&name))?;
     let change = match patch.get(&name) {
-        Some(Value::Array(_)) => match patch.remove(&name) {
-            Some(Value::Array(change)) => Some(change),
-            _ => None,
-        },
-        // A null in the patch deletes the list; there is nothing to order.
-        Some(_) => return Ok(()),
-        None => None,
+        // Deletes the list; there is nothing to order.
+        Some(Value::Null) => return Ok(()),
+        change => list_of(change)?,
     };
-    if before.is_none() && change.is_none() {
-        return Ok(());
+    let field = message.and_then(|message| message.field(&name));
+    if let (Some(message), None) = (message, field) {
+        return Err(PatchError::NoSuchField { message: message.short_name().to_owned(), field: name });
     }
+    let key = field.and_then(|field| field.merge_key);
+    patch.remove(&name);
     if let Some(change) = &change {
         let plain = change.iter().filter(|item| item.get(DIRECTIVE).is_none());
-        if !order::follows(plain, &order, key) {
-            return Err(path.bad(SET_ORDER, "does not hold the items of the list in their order"));
+        if !order.is_empty() && !order::follows(plain, &order, key) {
+            let printed = |list: &[Value]| in_go(&Value::Array(list.to_vec()));
+            return Err(PatchError::OutOfOrder { patch: printed(change), order: printed(&order) });
         }
     }
-    let before = before.unwrap_or_default();
-    let merged = match change {
-        Some(change) => path.within(&name, |path| merge_list(before.clone(), change, field, path))?,
-        None => before.clone(),
+    let merged = match (before.clone(), change) {
+        (None, None) => return Ok(()),
+        (Some(before), None) => before,
+        (None, Some(change)) => change.into_iter().filter_map(clean).collect(),
+        (Some(before), Some(change)) => merge_list(before, change, field)?,
     };
+    if let Some(key) = key.filter(|_| !merged.is_empty()) {
+        expect_keys(&order, key)?;
+    }
     let (named, others) = order::partition(merged, &order, key);
-    let ordered = order::interleave(named, others, &before, key);
+    let ordered = order::interleave(named, others, &before.unwrap_or_default(), key);
     original.insert(name, Value::Array(ordered));
+    Ok(())
+}
+
+/// A list, or nothing.
+fn list_of(value: Option<&Value>) -> Result<Option<Vec<Value>>, PatchError> {
+    match value {
+        None => Ok(None),
+        Some(Value::Array(list)) => Ok(Some(list.clone())),
+        Some(Value::Null) => Err(PatchError::NoList("%!s(<nil>)".to_owned())),
+        Some(other) => Err(PatchError::NoList(go_type(other).to_owned())),
+    }
+}
+
+/// Whether each item of an order is an object with the key.
+fn expect_keys(order: &[Value], key: &'static str) -> Result<(), PatchError> {
+    for (index, item) in order.iter().enumerate() {
+        let object = item.as_object().ok_or(PatchError::NoMap(index))?;
+        merge_key(object, key)?;
+    }
     Ok(())
 }
 
@@ -180,31 +177,44 @@ fn merge_list(
     before: Vec<Value>,
     patch: Vec<Value>,
     field: Option<&Field>,
-    path: &mut Path,
 ) -> Result<Vec<Value>, PatchError> {
     let merges = field.filter(|field| field.cardinality == Cardinality::List && field.has_strategy("merge"));
-    match merges {
-        None => Ok(patch.into_iter().map(clean).collect()),
-        Some(field) => match field.merge_key {
-            Some(key) => merge_keyed(before, patch, field, key, path),
-            None if patch.iter().chain(&before).any(|item| item.is_object() || item.is_array()) => {
-                Err(PatchError::MixedList { path: path.text() })
-            }
-            None => Ok(merge_scalars(&before, &patch)),
-        },
+    let Some(field) = merges else { return Ok(patch.into_iter().filter_map(clean).collect()) };
+    expect_alike(&before, &patch)?;
+    match field.merge_key {
+        Some(key) => merge_keyed(before, patch, field, key),
+        None => Ok(merge_scalars(&before, &patch)),
     }
 }
 
-/// A value that replaces what was there: without `null` fields and directives.
-fn clean(value: Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let kept = object.into_iter().filter(|(key, value)| !value.is_null() && !is_directive(key));
-            Value::Object(kept.map(|(key, value)| (key, clean(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(clean).collect()),
-        scalar => scalar,
+/// Lists that merge hold values of one type.
+fn expect_alike(before: &[Value], patch: &[Value]) -> Result<(), PatchError> {
+    let mut types = before.iter().chain(patch).map(go_type);
+    let Some(first) = types.next() else { return Ok(()) };
+    if first == go_type(&Value::Array(Vec::new())) {
+        return Err(PatchError::ListOfLists);
     }
+    if types.all(|other| other == first) {
+        return Ok(());
+    }
+    let printed = |list: &[Value]| in_go(&Value::Array(list.to_vec()));
+    Err(PatchError::MixedList { before: printed(before), patch: printed(patch) })
+}
+
+/// A value where there was none: without `null` fields and directives. An object that says how to patch what is not there
+/// is none.
+fn clean(value: Value) -> Option<Value> {
+    match value {
+        Value::Object(object) if object.contains_key(DIRECTIVE) => None,
+        Value::Object(object) => Some(Value::Object(without_directives(object))),
+        Value::Array(items) => Some(Value::Array(items.into_iter().filter_map(clean).collect())),
+        scalar => Some(scalar),
+    }
+}
+
+fn without_directives(object: Object) -> Object {
+    let kept = object.into_iter().filter(|(key, value)| !value.is_null() && !is_directive(key));
+    kept.filter_map(|(key, value)| Some((key, clean(value)?))).collect()
 }
 
 fn is_directive(key: &str) -> bool {
@@ -237,22 +247,20 @@ struct Changes {
 }
 
 impl Changes {
-    fn read(patch: Vec<Value>, key: &'static str, path: &Path) -> Result<Self, PatchError> {
+    fn read(patch: Vec<Value>, key: &'static str) -> Result<Self, PatchError> {
         let mut changes = Self::default();
         for item in patch {
-            let Value::Object(mut item) = item else {
-                return Err(PatchError::MixedList { path: path.text() });
-            };
-            let directive = item.remove(DIRECTIVE);
-            match directive.as_ref().map(|directive| directive.as_str().unwrap_or("not a string")) {
-                None | Some("merge") => changes.merge.push(item),
-                Some("replace") => changes.replace = true,
-                Some("delete") => {
-                    changes.delete.insert(merge_key(&item, key, path)?.to_string());
+            let Value::Object(item) = item else { continue };
+            match item.get(DIRECTIVE) {
+                None => changes.merge.push(item),
+                Some(Value::String(directive)) if directive == "merge" => {
+                    return Err(PatchError::MergeOfList);
                 }
-                Some(value) => {
-                    return Err(PatchError::UnknownDirective { path: path.text(), value: value.to_owned() });
+                Some(Value::String(directive)) if directive == "replace" => changes.replace = true,
+                Some(Value::String(directive)) if directive == "delete" => {
+                    changes.delete.insert(merge_key(&item, key)?.to_string());
                 }
+                Some(directive) => return Err(unknown_directive(directive, &item)),
             }
         }
         Ok(changes)
@@ -264,11 +272,10 @@ fn merge_keyed(
     patch: Vec<Value>,
     field: &Field,
     key: &'static str,
-    path: &mut Path,
 ) -> Result<Vec<Value>, PatchError> {
-    let changes = Changes::read(patch, key, path)?;
+    let changes = Changes::read(patch, key)?;
     if changes.replace {
-        return Ok(changes.merge.into_iter().map(|item| clean(Value::Object(item))).collect());
+        return Ok(changes.merge.into_iter().map(|item| Value::Object(without_directives(item))).collect());
     }
     if !changes.delete.is_empty() {
         before.retain(|item| item.get(key).is_none_or(|name| !changes.delete.contains(&name.to_string())));
@@ -278,28 +285,21 @@ fn merge_keyed(
     let mut patch_order = Vec::with_capacity(changes.merge.len());
     let mut index = order::KeyIndex::new(&before, key);
     for item in changes.merge {
-        let name = merge_key(&item, key, path)?.clone();
+        let name = merge_key(&item, key)?.clone();
         patch_order.push(Value::Object(Map::from_iter([(key.to_owned(), name.clone())])));
         let found = index.find(&name);
-        let old = match found.map(|at| std::mem::take(&mut before[at])) {
-            Some(Value::Object(old)) => old,
-            _ => Object::new(),
-        };
-        let label = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
-        let merged = path.within(&label, |path| merge_object(old, item, message, path))?;
-        if let Some(at) = found {
-            before[at] = Value::Object(merged);
-        } else {
-            index.insert(&name, before.len());
-            before.push(Value::Object(merged));
+        match found.map(|at| (at, std::mem::take(&mut before[at]))) {
+            Some((at, Value::Object(old))) => before[at] = Value::Object(merge_object(old, item, message)?),
+            _ => {
+                index.insert(&name, before.len());
+                before.push(Value::Object(without_directives(item)));
+            }
         }
     }
     let (named, others) = order::partition(before, &patch_order, Some(key));
     Ok(order::interleave(named, others, &server_order, Some(key)))
 }
 
-fn merge_key<'a>(item: &'a Object, key: &'static str, path: &Path) -> Result<&'a Value, PatchError> {
-    item.get(key)
-        .filter(|value| !value.is_null())
-        .ok_or_else(|| PatchError::NoMergeKey { path: path.text(), key })
+fn merge_key<'a>(item: &'a Object, key: &'static str) -> Result<&'a Value, PatchError> {
+    item.get(key).ok_or_else(|| PatchError::NoMergeKey { map: in_go(&Value::Object(item.clone())), key })
 }

@@ -63,11 +63,13 @@ fn object_cases() -> Vec<(&'static str, Gvk, Value, Value, Value)> {
             pod(json!({ "securityContext": {} })),
         ),
         (
-            "$patch: merge is the default",
+            "an object that says how to patch what is not there is none",
             POD,
-            pod(json!({ "securityContext": { "runAsUser": 1 } })),
-            pod(json!({ "securityContext": { "$patch": "merge", "fsGroup": 2 } })),
-            pod(json!({ "securityContext": { "runAsUser": 1, "fsGroup": 2 } })),
+            pod(json!({ "hostname": "a" })),
+            pod(
+                json!({ "securityContext": { "$patch": "replace", "fsGroup": 2 }, "affinity": { "$patch": "odd" } }),
+            ),
+            pod(json!({ "hostname": "a" })),
         ),
     ]
 }
@@ -278,26 +280,82 @@ fn kubectl_apply_of_a_deployment() {
 
 #[test]
 fn bad_strategic_patches_are_refused() {
-    let doc = pod(json!({ "containers": [{ "name": "a" }], "volumes": [{ "name": "v", "emptyDir": {} }] }));
-    for (patch, code) in [
-        (json!([]), 400),
-        (json!({ "spec": { "$patch": "explode" } }), 400),
-        (json!({ "spec": { "$patch": 1 } }), 400),
-        (json!({ "spec": { "containers": [{ "image": "x" }] } }), 422),
-        (json!({ "spec": { "containers": ["x"] } }), 422),
-        (json!({ "spec": { "containers": [{ "name": "a", "$patch": "upsert" }] } }), 400),
-        (json!({ "metadata": { "finalizers": [{}] } }), 422),
-        (json!({ "spec": { "$setElementOrder/containers": {} } }), 400),
+    let mut doc =
+        pod(json!({ "containers": [{ "name": "a" }], "volumes": [{ "name": "v", "emptyDir": {} }] }));
+    doc["metadata"] = json!({ "finalizers": ["x"] });
+    for (patch, code, message) in [
+        (json!([]), 400, "the patch is not a JSON object"),
+        (
+            json!({ "spec": { "$patch": "explode" } }),
+            500,
+            "unknown patch type: explode in map: map[$patch:explode]",
+        ),
+        (
+            json!({ "spec": { "$patch": "merge" } }),
+            500,
+            "unknown patch type: merge in map: map[$patch:merge]",
+        ),
+        (json!({ "spec": { "$patch": 1 } }), 500, "unknown patch type: %!s(int64=1) in map: map[$patch:1]"),
+        (
+            json!({ "spec": { "containers": [{ "image": "x" }] } }),
+            500,
+            "map: map[image:x] does not contain declared merge key: name",
+        ),
+        (
+            json!({ "spec": { "containers": ["x"] } }),
+            500,
+            "list element types are not identical: [[map[name:a]] [x]]",
+        ),
+        (
+            json!({ "spec": { "containers": [["x"]] } }),
+            500,
+            "list element types are not identical: [[map[name:a]] [[x]]]",
+        ),
+        (
+            json!({ "spec": { "containers": [{ "name": "a", "$patch": "upsert" }] } }),
+            500,
+            "unknown patch type: upsert in map: map[$patch:upsert name:a]",
+        ),
+        (
+            json!({ "spec": { "containers": [{ "name": "a", "$patch": "merge" }] } }),
+            500,
+            "merging lists cannot yet be specified in the patch",
+        ),
+        (
+            json!({ "metadata": { "finalizers": [{}] } }),
+            500,
+            "list element types are not identical: [[x] [map[]]]",
+        ),
+        (
+            json!({ "spec": { "$setElementOrder/containers": {} } }),
+            500,
+            "expected a []interface {}, but received a map[string]interface {}",
+        ),
+        (json!({ "spec": { "$setElementOrder/containers": ["a"] } }), 500, "value for key 0 is not a map"),
+        (
+            json!({ "spec": { "$setElementOrder/containers": [{ "x": "a" }] } }),
+            500,
+            "map: map[x:a] does not contain declared merge key: name",
+        ),
         (
             json!({ "spec": { "$setElementOrder/containers": [{ "name": "b" }], "containers": [{ "name": "a" }] } }),
-            400,
+            500,
+            "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
         ),
-        (json!({ "spec": { "$deleteFromPrimitiveList/x": 1 } }), 400),
-        (json!({ "spec": { "volumes": [{ "name": "v", "$retainKeys": ["name"], "hostPath": {} }] } }), 400),
-        (json!({ "spec": { "$retainKeys": "name" } }), 400),
+        (
+            json!({ "spec": { "$setElementOrder/x": [] } }),
+            500,
+            "unable to find api field in struct PodSpec for the json field \"x\"",
+        ),
+        (
+            json!({ "spec": { "volumes": [{ "name": "v", "$retainKeys": ["name"], "hostPath": {} }] } }),
+            400,
+            "invalid patch format of retainKeys",
+        ),
+        (json!({ "spec": { "$retainKeys": "name" } }), 400, "invalid patch format of retainKeys"),
     ] {
         let error = strategic_merge(&POD, &doc, &patch).expect_err(&patch.to_string());
-        assert_eq!(error.code, code, "{patch}: {}", error.message);
+        assert_eq!((error.code, error.message.as_str()), (code, message), "{patch}");
     }
     let custom = Gvk::fixed("konzert.dev", "v1alpha1", "PatchCampaign");
     assert_eq!(strategic_merge(&custom, &doc, &json!({})).unwrap_err().code, 415);
@@ -326,7 +384,18 @@ fn json_patches_apply_or_say_why() {
         (json!([1]), 400, "cannot unmarshal number"),
         (json!([{ "op": "jump", "path": "/a" }]), 422, "rejected"),
         (json!([{ "op": "add", "path": "no-slash", "value": 1 }]), 422, "rejected"),
-        (json!([{ "op": "add", "path": "/a" }]), 422, "rejected"),
+        (json!([{ "op": "add", "path": "", "value": {} }]), 422, "rejected"),
+        (json!([null]), 422, "rejected"),
+        (
+            json!([{ "op": "add", "path": 7, "value": 1 }]),
+            400,
+            "cannot unmarshal number into Go struct field jsonPatchOp.path",
+        ),
+        (json!([{ "op": "remove", "path": "/spec/list/-" }]), 422, "rejected"),
+        (json!([{ "op": "remove", "path": "/spec/list/-3" }]), 422, "rejected"),
+        (json!([{ "op": "replace", "path": "", "value": 1 }]), 422, "rejected"),
+        (json!([{ "op": "test", "path": "/spec/list/9", "value": null }]), 422, "rejected"),
+        (json!([{ "op": "move", "from": "/spec/none", "path": "/a" }]), 422, "rejected"),
         (json!([{ "op": "test", "path": "/spec/replicas", "value": 7 }]), 422, "rejected"),
         (json!([{ "op": "remove", "path": "/spec/none" }]), 422, "rejected"),
         (json!([{ "op": "replace", "path": "/none/at/all", "value": 1 }]), 422, "rejected"),
@@ -341,12 +410,55 @@ fn json_patches_apply_or_say_why() {
 
 #[test]
 fn copies_cannot_grow_without_bound() {
-    let doc = json!({ "a": "x".repeat(1000) });
-    let to = |path: &str| json!({ "op": "copy", "from": "", "path": path });
-    let double: Vec<Value> = (0..32).map(|at| to(if at % 2 == 0 { "/b" } else { "/c" })).collect();
+    let doc = json!({ "a": { "t": "x".repeat(1000) } });
+    let to = |path: &str| json!({ "op": "copy", "from": "/a", "path": path });
+    let double: Vec<Value> = (0..32).map(|at| to(if at % 2 == 0 { "/a/b" } else { "/a/c" })).collect();
     assert!(json_patch(&doc, &Value::Array(double)).is_err_and(|error| error.code == 413));
-    let deep = vec![to("/b"); 300];
-    assert!(json_patch(&json!({}), &Value::Array(deep)).is_err_and(|error| error.code == 400));
+    let deep = vec![to("/a/b"); 300];
+    assert!(json_patch(&json!({ "a": {} }), &Value::Array(deep)).is_err_and(|error| error.code == 400));
+}
+
+/// As clients of Kubernetes have come to use it, beyond the RFC.
+#[test]
+fn json_patches_take_the_liberties_of_kubernetes() {
+    let doc = json!({ "l": [1, 2], "m": { "a/b": 1, "c~d": 2 } });
+    for (operation, expected) in [
+        (json!({ "op": "add", "path": "/l/-1", "value": 3 }), json!({ "l": [1, 2, 3] })),
+        (json!({ "op": "add", "path": "/l/01", "value": 3 }), json!({ "l": [1, 3, 2] })),
+        (json!({ "op": "remove", "path": "/l/-1" }), json!({ "l": [1] })),
+        (json!({ "op": "replace", "path": "/l/+1", "value": 3 }), json!({ "l": [1, 3] })),
+        (json!({ "op": "add", "path": "/m/x" }), json!({ "m": { "a/b": 1, "c~d": 2, "x": null } })),
+        (
+            json!({ "op": "copy", "from": "/m/none", "path": "/m/x" }),
+            json!({ "m": { "a/b": 1, "c~d": 2, "x": null } }),
+        ),
+        (json!({ "op": "remove", "path": "/m/a~1b" }), json!({ "m": { "c~d": 2 } })),
+        (json!({ "op": "remove", "path": "/m/c~0d" }), json!({ "m": { "a/b": 1 } })),
+        (
+            json!({ "op": "add", "path": "/m/~2", "value": 1 }),
+            json!({ "m": { "a/b": 1, "c~d": 2, "~2": 1 } }),
+        ),
+        (
+            json!({ "op": "replace", "path": "", "value": { "x": 1 } }),
+            json!({ "l": null, "m": null, "x": 1 }),
+        ),
+    ] {
+        let patched = json_patch(&doc, &json!([operation])).unwrap();
+        let mut wanted = doc.as_object().unwrap().clone();
+        wanted.extend(expected.as_object().unwrap().clone());
+        wanted.retain(|_, member| !member.is_null());
+        let wanted = Value::Object(wanted);
+        assert_eq!(patched, wanted, "{operation}");
+    }
+    let strange = unknown_operation_fields(&json!([{ "op": "add", "foo": 1 }, { "Path": 1 }, 7]));
+    assert_eq!(strange, ["unknown field \"[0].foo\"", "unknown field \"[1].Path\""]);
+}
+
+#[test]
+fn floats_without_a_fraction_are_integers() {
+    let mut value = json!({ "a": [1.0, 1.5, -2.0, 1e30], "b": 7 });
+    whole_numbers(&mut value);
+    assert_eq!(value, json!({ "a": [1, 1.5, -2, 1e30], "b": 7 }));
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 use serde_json::Value;
 
-use super::{Cardinality, Field, FieldKind, Message, Special, schema};
+use super::{Cardinality, Field, FieldKind, Message, Special, schema, times};
 use crate::catalogue::Gvk;
 use crate::status::ApiError;
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /// At most this many paths are reported, as Kubernetes does.
 const MAX_REPORTED: usize = 100;
 
@@ -33,10 +34,27 @@ pub fn check_types(gvk: &Gvk, value: &Value) -> Result<(), ApiError> {
     let Err(mismatch) = mismatch_in(message, value, "") else { return Ok(()) };
     let (kind, version) = (&gvk.kind, &gvk.version);
     Err(ApiError::bad_request(format!(
-        "{kind} in version {version:?} cannot be handled as a {kind}: json: cannot unmarshal {} into Go struct field \
-         {}.{} of type {}",
-        mismatch.found, mismatch.owner, mismatch.path, mismatch.expected
+        "{kind} in version {version:?} cannot be handled as a {kind}: {mismatch}"
     )))
+}
+
+/// As [`check_types`], for the metadata of a kind that is not in the table.
+pub fn check_metadata_types(gvk: &Gvk, value: &Value) -> Result<(), ApiError> {
+    let (Some(message), Some(metadata)) = (schema().message(OBJECT_META), value.get("metadata")) else {
+        return Ok(());
+    };
+    if metadata.is_null() {
+        return Ok(());
+    }
+    let why = match mismatch_in(message, metadata, "") {
+        Ok(()) => return Ok(()),
+        Err(mismatch) if mismatch.path.is_empty() => {
+            format!("json: cannot unmarshal {} into Go value of type {}", mismatch.found, mismatch.expected)
+        }
+        Err(mismatch) => mismatch.to_string(),
+    };
+    let (kind, version) = (&gvk.kind, &gvk.version);
+    Err(ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")))
 }
 
 /// The schema of what a special message's JSON holds, if it is more than an opaque value.
@@ -146,6 +164,18 @@ struct Mismatch {
     path: String,
     found: String,
     expected: String,
+    /// Instead of the above: what is wrong with the text of a time.
+    time: Option<String>,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { owner, path, found, expected, time } = self;
+        if let Some(time) = time {
+            return f.write_str(time);
+        }
+        write!(f, "json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {expected}")
+    }
 }
 
 fn mismatch_in(message: &Message, value: &Value, path: &str) -> Result<(), Mismatch> {
@@ -190,6 +220,9 @@ fn one_value(owner: &Message, field: &Field, value: &Value, path: &str) -> Resul
             match message.special {
                 None if value.is_object() => return mismatch_in(message, value, path),
                 None => false,
+                Some(special @ (Special::Time | Special::MicroTime)) if value.is_string() => {
+                    return time_in(owner, field, value, path, special);
+                }
                 Some(special) => special_fits(special, value),
             }
         }
@@ -197,13 +230,27 @@ fn one_value(owner: &Message, field: &Field, value: &Value, path: &str) -> Resul
     if fits { Ok(()) } else { refuse(owner, path, value, &go_type(field)) }
 }
 
+fn time_in(
+    owner: &Message,
+    field: &Field,
+    value: &Value,
+    path: &str,
+    special: Special,
+) -> Result<(), Mismatch> {
+    let text = value.as_str().unwrap_or_default();
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return Ok(());
+    }
+    let time = Some(times::unreadable(text, special == Special::MicroTime));
+    refuse(owner, path, value, &go_type(field)).map_err(|mismatch| Mismatch { time, ..mismatch })
+}
+
 fn special_fits(special: Special, value: &Value) -> bool {
     match special {
         Special::Quantity => value.is_string() || value.is_number(),
         Special::IntOrString => value.is_string() || value.is_i64(),
-        Special::Time | Special::MicroTime => {
-            value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok())
-        }
+        // Texts were looked at before.
+        Special::Time | Special::MicroTime => false,
         Special::FieldsV1 | Special::RawExtension => value.is_object(),
         Special::Json => true,
         Special::SchemaOrArray | Special::SchemaOrStrings => value.is_object() || value.is_array(),
@@ -224,7 +271,7 @@ fn refuse(owner: &Message, path: &str, value: &Value, expected: &str) -> Result<
         Value::Object(_) => "object",
     };
     let (owner, path) = (owner.short_name().to_owned(), path.to_owned());
-    Err(Mismatch { owner, path, found: found.to_owned(), expected: expected.to_owned() })
+    Err(Mismatch { owner, path, found: found.to_owned(), expected: expected.to_owned(), time: None })
 }
 
 /// Package and type: the last two parts of the name in the table.

@@ -13,6 +13,7 @@ mod strict;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod times;
 mod written;
 
 use std::collections::HashMap;
@@ -20,8 +21,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-pub use fields::{check_types, prune_unknown, unknown_fields};
-pub use normalize::normalize;
+pub use fields::{check_metadata_types, check_types, prune_unknown, unknown_fields};
+pub use normalize::{normalize, normalize_metadata};
 pub use strict::{
     MAX_BODY_BYTES, MAX_JSON_DEPTH, MAX_VALUES, parse_json_strict, strict_decoding_error, too_deep,
 };

@@ -1,6 +1,6 @@
 //! The form in which objects of built-in kinds are kept: as a Go server would write them after reading them.
 //!
-//! A Go server leaves out empty lists and maps of optional fields, writes quantities in their canonical form, and takes `null` for
+//! A Go server leaves out empty lists and maps of optional fields and their zero values where they are no pointers, writes quantities in their canonical form, and takes `null` for
 //! the zero value. Clients compare what they sent with what they get back, and server-side apply compares fields, so it
 //! matters. A struct is always there, so that defaults apply in it. What is opaque to the schema (raw extensions, JSON) is left as it is.
 //!
@@ -23,6 +23,14 @@ pub fn normalize(gvk: &Gvk, value: &mut Value) {
     }
 }
 
+/// As [`normalize`], for the metadata of an object of any kind. Metadata that is no object stays for others to refuse.
+pub fn normalize_metadata(value: &mut Value) {
+    let message = schema().message("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    if let (Some(message), Some(Value::Object(metadata))) = (message, value.get_mut("metadata")) {
+        fields(message, metadata);
+    }
+}
+
 fn fields(message: &Message, object: &mut Map<String, Value>) {
     object.retain(|key, value| {
         if value.is_null() {
@@ -30,7 +38,7 @@ fn fields(message: &Message, object: &mut Map<String, Value>) {
         }
         let Some(field) = message.field(key) else { return true };
         one_field(field, value);
-        field.name == MANAGED_FIELDS || !is_empty_collection(field, value)
+        field.name == MANAGED_FIELDS || !(is_empty_collection(field, value) || is_left_out(field, value))
     });
     for field in message.fields().iter().filter(|field| field.is_struct()) {
         if !object.contains_key(field.name) {
@@ -47,6 +55,20 @@ fn is_empty_collection(field: &Field, value: &Value) -> bool {
         (Cardinality::Map, Value::Object(entries)) => entries.is_empty(),
         _ => false,
     }
+}
+
+/// A scalar whose zero Go does not write.
+fn is_left_out(field: &Field, value: &Value) -> bool {
+    let optional = field.cardinality == Cardinality::One && !field.pointer && field.written.is_none();
+    optional
+        && match (field.kind, value) {
+            (FieldKind::String | FieldKind::Bytes, Value::String(text)) => text.is_empty(),
+            (FieldKind::Int32 | FieldKind::Int64 | FieldKind::Double, Value::Number(number)) => {
+                number.as_f64() == Some(0.0)
+            }
+            (FieldKind::Bool, Value::Bool(flag)) => !flag,
+            _ => false,
+        }
 }
 
 fn one_field(field: &Field, value: &mut Value) {

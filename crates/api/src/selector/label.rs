@@ -178,13 +178,13 @@ impl LabelSelector {
     /// # Errors
     /// A 400 that says what could not be understood.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
-        let refuse = |why: String| ApiError::bad_request(format!("unable to parse requirement: {why}"));
         if text.len() > SELECTOR_BYTES_MAX {
-            return Err(refuse(format!("selector is longer than {SELECTOR_BYTES_MAX} bytes")));
+            let why = format!("selector is longer than {SELECTOR_BYTES_MAX} bytes");
+            return Err(ApiError::bad_request(why));
         }
-        let tokens = lex(text).map_err(refuse)?;
+        let tokens = lex(text).map_err(ApiError::bad_request)?;
         let mut parser = Parser { tokens, at: 0 };
-        parser.selector().map(Self::sorted).map_err(refuse)
+        parser.selector().map(Self::sorted).map_err(ApiError::bad_request)
     }
 
     /// From the JSON of a `metav1.LabelSelector` (`matchLabels`, `matchExpressions`). `null` selects nothing, `{}`
@@ -330,8 +330,14 @@ impl Parser {
         if self.peek().is_none() {
             return Ok(requirements);
         }
+        let starts = |token: Option<&Token>| matches!(token, Some(Token::Word(_) | Token::Symbol("!")));
+        if !starts(self.peek()) {
+            let found = Self::found(self.peek());
+            return Err(format!("found '{found}', expected: !, identifier, or 'end of string'"));
+        }
         loop {
-            requirements.push(self.requirement()?);
+            let requirement = self.requirement();
+            requirements.push(requirement.map_err(|why| format!("unable to parse requirement: {why}"))?);
             if self.peek().is_none() {
                 return Ok(requirements);
             }
@@ -341,8 +347,9 @@ impl Parser {
                     Self::found(self.peek())
                 ));
             }
-            if self.peek().is_none() {
-                return Err("found '', expected: identifier after ','".to_owned());
+            if !starts(self.peek()) {
+                let found = Self::found(self.peek());
+                return Err(format!("found '{found}', expected: identifier after ','"));
             }
         }
     }
@@ -358,13 +365,8 @@ impl Parser {
         };
         let at_end = matches!(self.peek(), None | Some(Token::Symbol(",")));
         let (operator, values) = match (absent, at_end) {
-            (true, true) => (Operator::DoesNotExist, BTreeSet::new()),
-            (true, false) => {
-                return Err(format!(
-                    "found '{}', expected: ',' or 'end of string'",
-                    Self::found(self.peek())
-                ));
-            }
+            // What follows is not looked at here.
+            (true, _) => (Operator::DoesNotExist, BTreeSet::new()),
             (false, true) => (Operator::Exists, BTreeSet::new()),
             (false, false) => self.comparison()?,
         };

@@ -44,10 +44,19 @@ fn label_selectors_select() {
 
 #[test]
 fn broken_label_selectors_are_bad_requests() {
-    for text in [
-        "a=b,", "a in b", "a in (b", "a b", "=a", "!a=b", "a=b=c", "-a=b", "a=-", "a>x", "(a)", ",",
-        "a/b/c=d",
+    let start = "expected: !, identifier, or 'end of string'";
+    for (text, why) in [
+        ("a=b,", "found '', expected: identifier after ','".to_owned()),
+        ("a=b,=", "found '=', expected: identifier after ','".to_owned()),
+        ("=a", format!("found '=', {start}")),
+        ("(a)", format!("found '(', {start}")),
+        (",", format!("found ',', {start}")),
+        ("!a=b", "found '=', expected: ',' or 'end of string'".to_owned()),
+        ("a=b=c", "found '=', expected: ',' or 'end of string'".to_owned()),
     ] {
+        assert_eq!(LabelSelector::parse(text).expect_err(text), crate::ApiError::bad_request(why));
+    }
+    for text in ["a in b", "a in (b", "a b", "-a=b", "a=-", "a>x", "a/b/c=d"] {
         let error = LabelSelector::parse(text).expect_err(text);
         assert_eq!(error.code, 400, "{text}");
         assert!(error.message.starts_with("unable to parse requirement: "), "{}", error.message);

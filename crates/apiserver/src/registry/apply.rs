@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::owners::{Author, Owners};
 use super::subresource::{replicas_set, scale_of};
-use super::update::{Change, set_owners};
+use super::update::{Change, expect_uid, parsed_version, set_owners};
 use super::{MAX_ATTEMPTS, Mode, Place, Registry, Written, now};
-use crate::decode::{Document, RawBody, apply_document, shape};
+use crate::decode::{Document, RawBody, apply_document, shape, strict_problems};
 use crate::encode::decode;
 use crate::options::{FieldValidation, WriteOptions};
 use crate::present::to_bytes;
@@ -99,15 +99,18 @@ impl Registry {
 impl Application<'_> {
     async fn to_existing(&self, mode: Mode) -> Result<Written, ApiError> {
         let author = Author::new(&self.options.write.manager, mode);
-        let mut warnings = Vec::new();
+        let (mut warnings, mut advice) = (Vec::new(), Vec::new());
         let make = |current: &Value| {
             let mut applied = self.merged(&author, Some(current))?;
             warnings = self.shape(&mut applied)?;
-            warnings.extend(mode.advice(&self.place.kind, &applied, current));
+            expect_uid(self.place, self.name, current, &applied)?;
+            advice = mode.advice(&self.place.kind, &applied, current);
             Ok(applied)
         };
         let change = Change { mode, dry_run: self.options.write.dry_run, owners: Owners::Made };
-        let bytes = self.registry.modify_as(self.place, self.name, change, make).await?;
+        let written = self.registry.modify_as(self.place, self.name, change, make).await;
+        let bytes = written.map_err(|error| error.with_warnings(&warnings))?;
+        warnings.append(&mut advice);
         Ok(Written { bytes, warnings })
     }
 
@@ -125,12 +128,15 @@ impl Application<'_> {
             return Err(denied.clone());
         }
         self.check_name(&object)?;
+        parsed_version(&object)?;
         let mut warnings = self.shape(&mut object)?;
-        warnings.extend(self.place.kind.warnings(&object, None));
+        let advice = self.place.kind.warnings(&object, None);
         if let Some(metadata) = meta::metadata_mut(&mut object) {
             metadata.remove("resourceVersion");
         }
-        let bytes = self.registry.create_object(self.place, object, self.options.write.dry_run).await?;
+        let created = self.registry.create_object(self.place, object, self.options.write.dry_run).await;
+        let bytes = created.map_err(|error| error.with_warnings(&warnings))?;
+        warnings.extend(advice);
         Ok(Written { bytes, warnings })
     }
 
@@ -168,8 +174,8 @@ impl Application<'_> {
 fn strict(document: &Document, options: &ApplyOptions) -> Result<Vec<String>, ApiError> {
     match options.write.field_validation {
         FieldValidation::Strict if !document.problems.is_empty() => Err(ApiError::bad_request(format!(
-            "error strict decoding patch: {}",
-            document.problems.join(", ")
+            "error strict decoding patch: error converting YAML to JSON: {}",
+            strict_problems(&document.problems).join(", ")
         ))),
         FieldValidation::Warn => Ok(document.problems.clone()),
         FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),

@@ -26,10 +26,23 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         let document = body.object(place.kind.kind())?;
         let mut object = document.value;
-        let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
-        warnings.extend(place.kind.warnings(&object, None));
+        let warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        self.create_shaped(place, object, warnings, &options).await
+    }
+
+    /// Creates an object that is shaped already, in the name of a client. What is odd about it is said even if it is refused.
+    async fn create_shaped(
+        &self,
+        place: &Place,
+        mut object: Value,
+        mut warnings: Vec<String>,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let advice = place.kind.warnings(&object, None);
         self.track_new(place, &Author::new(&options.manager, Mode::Whole), &mut object)?;
-        let bytes = self.create_object(place, object, options.dry_run).await?;
+        let created = self.create_object(place, object, options.dry_run).await;
+        let bytes = created.map_err(|error| error.with_warnings(&warnings))?;
+        warnings.extend(advice);
         Ok(Written { bytes, warnings })
     }
 
@@ -48,7 +61,7 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         let document = body.document()?;
         let mut object = document.value;
-        let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
+        let warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
         let given = meta::name(&object);
         if given != name {
             return Err(ApiError::bad_request(format!(
@@ -64,10 +77,7 @@ impl Registry {
         if let Some(metadata) = meta::metadata_mut(&mut object) {
             metadata.remove("resourceVersion");
         }
-        warnings.extend(place.kind.warnings(&object, None));
-        self.track_new(place, &Author::new(&options.manager, Mode::Whole), &mut object)?;
-        let bytes = self.create_object(place, object, options.dry_run).await?;
-        Ok(Written { bytes, warnings })
+        self.create_shaped(place, object, warnings, &options).await
     }
 
     /// Creates an object that is shaped already and says who owns its fields.

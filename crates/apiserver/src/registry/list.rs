@@ -118,7 +118,6 @@ fn expired(gone: Compacted, token: Option<&Token>) -> Failure {
         Some(token) if !gone.is_future() => Failure {
             error: ApiError::gone_expired(TOKEN_EXPIRED),
             continue_token: Some(Token { revision: None, after: token.after.clone() }.encode()),
-            warning: None,
         },
         _ => revision_gone(gone).into(),
     }

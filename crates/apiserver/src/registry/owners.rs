@@ -65,16 +65,18 @@ pub(crate) enum Owners<'a> {
 }
 
 impl Registry {
-    /// The other served versions of a custom kind.
+    /// The other served versions of a kind.
     pub(super) fn siblings(&self, place: &Place) -> Vec<Kind> {
-        if !place.kind.is_custom() {
-            return Vec::new();
-        }
         let served = self.served();
+        let own = &place.kind;
         let others = served.catalogue.kinds().filter(|kind| {
-            kind.group() == place.kind.group()
-                && kind.kind() == place.kind.kind()
-                && kind.version() != place.kind.version()
+            kind.gvk() != own.gvk()
+                && kind.is_custom() == own.is_custom()
+                && if own.is_custom() {
+                    kind.group() == own.group() && kind.kind() == own.kind()
+                } else {
+                    kind.stored_gvk() == own.stored_gvk()
+                }
         });
         others.cloned().collect()
     }

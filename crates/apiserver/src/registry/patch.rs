@@ -1,12 +1,13 @@
 //! Patch: JSON, merge and strategic merge patches, applied to the current object in the update loop. Server-side apply has
 //! its own way, [`super::apply`].
 
+use konzert_api::printed::in_go;
 use konzert_api::schema::syntax_error;
-use konzert_api::{ApiError, FieldError, GroupKind, Kind, meta, patch};
+use konzert_api::{ApiError, FieldError, GroupKind, Gvk, Kind, patch};
 use serde_json::Value;
 
 use super::owners::{Author, Owners};
-use super::update::Change;
+use super::update::{Change, expect_uid};
 use super::{Mode, Place, Registry, Written};
 use crate::decode::{Document, RawBody, json, shape};
 use crate::options::WriteOptions;
@@ -36,7 +37,7 @@ impl PatchBody {
     /// Decodes by content type. Returns what is odd about the text, too.
     pub(crate) fn parse(kind: &Kind, body: &RawBody) -> Result<(Self, Vec<String>), ApiError> {
         match body.content_type.as_str() {
-            JSON_PATCH => document(body).map(|d| (Self::Json(d.value), d.problems)),
+            JSON_PATCH => json_patch_document(body).map(|d| (Self::Json(d.value), d.problems)),
             MERGE_PATCH => merge_document(body).map(|d| (Self::Merge(d.value), d.problems)),
             STRATEGIC_PATCH if !kind.is_custom() => {
                 strategic_document(body).map(|d| (Self::Strategic(d.value), d.problems))
@@ -49,12 +50,13 @@ impl PatchBody {
     }
 
     /// The object after the patch.
-    pub(crate) fn apply(&self, kind: &Kind, current: &Value) -> Result<Value, ApiError> {
+    pub(crate) fn apply(&self, gvk: &Gvk, current: &Value) -> Result<Value, ApiError> {
         match self {
             Self::Json(operations) => patch::json_patch(current, operations),
             Self::Merge(merge) => Ok(patch::merge_patch(current, merge)),
             Self::Strategic(merge) => {
-                let mut patched = patch::strategic_merge(kind.gvk(), current, merge)?;
+                let mut patched = patch::strategic_merge(gvk, current, merge)?;
+                patch::whole_numbers(&mut patched);
                 // What an object is stands apart from its fields there.
                 for key in ["apiVersion", "kind"] {
                     patched[key] = current[key].clone();
@@ -80,28 +82,19 @@ impl PatchBody {
     }
 }
 
-/// A value as Go prints it: `map[data:map[a:1]]`.
-fn in_go(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(in_go).collect::<Vec<_>>().join(" "))
-        }
-        Value::Object(map) => {
-            let members: Vec<String> =
-                map.iter().map(|(key, value)| format!("{key}:{}", in_go(value))).collect();
-            format!("map[{}]", members.join(" "))
-        }
-        plain => plain.to_string(),
-    }
-}
-
 fn document(body: &RawBody) -> Result<Document, ApiError> {
     if syntax_error(&body.bytes).is_some() {
         return Err(ApiError::bad_request("invalid JSON patch"));
     }
     json(&body.bytes)
+}
+
+/// What is odd about operations is said to be odd about the patch.
+fn json_patch_document(body: &RawBody) -> Result<Document, ApiError> {
+    let Document { value, mut problems } = document(body)?;
+    problems.extend(patch::unknown_operation_fields(&value));
+    let problems = problems.into_iter().map(|problem| format!("json patch {problem}")).collect();
+    Ok(Document { value, problems })
 }
 
 fn merge_document(body: &RawBody) -> Result<Document, ApiError> {
@@ -137,23 +130,21 @@ impl Registry {
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         let (patch, problems) = PatchBody::parse(&place.kind, body)?;
-        let mut warnings = Vec::new();
+        let (mut warnings, mut advice) = (Vec::new(), Vec::new());
         let make = |current: &Value| {
-            let wished = patch.apply(&place.kind, current)?;
+            let wished = patch.apply(place.kind.gvk(), current)?;
             let mut patched = wished.clone();
             let shaped = shape(&place.kind, &mut patched, problems.clone(), options.field_validation);
             warnings = shaped.map_err(|error| patch.refused(place.kind.kind(), &wished, error))?;
-            let uid = meta::uid(&patched);
-            if !uid.is_empty() && uid != meta::uid(current) {
-                let error = FieldError::immutable("metadata.uid", &Value::from(uid));
-                return Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]));
-            }
-            warnings.extend(mode.advice(&place.kind, &patched, current));
+            expect_uid(place, name, current, &patched)?;
+            advice = mode.advice(&place.kind, &patched, current);
             Ok(patched)
         };
         let author = Author::new(&options.manager, mode);
         let change = Change { mode, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
-        let bytes = self.modify_as(place, name, change, make).await?;
+        let written = self.modify_as(place, name, change, make).await;
+        let bytes = written.map_err(|error| error.with_warnings(&warnings))?;
+        warnings.append(&mut advice);
         Ok(Written { bytes, warnings })
     }
 }

@@ -14,7 +14,7 @@ use crate::discovery::Documents;
 use crate::encode::{decode, encode};
 
 /// What is particular to the definition behind a custom kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Definition {
     /// `group/version` in which objects are stored.
     pub(crate) storage_api_version: String,
@@ -25,6 +25,8 @@ pub(crate) struct Definition {
     /// Objects that were written before this revision may lack defaults, and have fields that the schema does not know any
     /// more.
     pub(crate) revision: u64,
+    /// All versions that are served, by `group/version`.
+    pub(crate) versions: BTreeMap<String, Kind>,
 }
 
 /// Everything that is served at one moment. Immutable; a new definition makes a new one.
@@ -134,11 +136,31 @@ impl Place {
             (other.from_stored)(&mut object);
         }
         if self.is_stale(stored) {
-            object["apiVersion"] = self.kind.api_version().into();
-            self.kind.prune(&mut object);
-            self.kind.default(&mut object);
+            self.refresh(&mut object);
         }
         Ok(object)
+    }
+
+    /// Defaults are those of the version in which the object stands in the store; what that version or the one asked for does
+    /// not know goes.
+    fn refresh(&self, object: &mut Value) {
+        let versions = self.definition.as_ref().map(|definition| &definition.versions);
+        let stored = object.get("apiVersion").and_then(Value::as_str);
+        let written = versions.zip(stored).and_then(|(versions, stored)| versions.get(stored));
+        let api_version = self.kind.api_version();
+        match written.filter(|written| written.api_version() != api_version) {
+            Some(written) => {
+                written.prune(object);
+                written.default(object);
+                object["apiVersion"] = api_version.into();
+                self.kind.prune(object);
+            }
+            None => {
+                object["apiVersion"] = api_version.into();
+                self.kind.prune(object);
+                self.kind.default(object);
+            }
+        }
     }
 
     /// Stored bytes as they are served in the version asked for; nearly always the very same bytes.

@@ -44,7 +44,7 @@ impl Registry {
         Ok(Written { bytes, warnings })
     }
 
-    /// PATCH `scale`. A strategic merge of a Scale is a plain merge: it holds no lists.
+    /// PATCH `scale`.
     pub(crate) async fn patch_scale(
         &self,
         place: &Place,
@@ -53,19 +53,16 @@ impl Registry {
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         let (patch, problems) = PatchBody::parse(&place.kind, body)?;
-        let patch = match patch {
-            PatchBody::Strategic(merge) => PatchBody::Merge(merge),
-            other => other,
-        };
         let mut warnings = Vec::new();
         let make = |scale: &Value| {
-            let wished = patch.apply(&place.kind, scale)?;
+            let wished = patch.apply(&SCALE, scale)?;
             let mut patched = wished.clone();
             let shaped = shape_part(&SCALE, &mut patched, problems.clone(), options.field_validation);
             warnings = shaped.map_err(|error| patch.refused(&SCALE.kind, &wished, error))?;
             Ok(patched)
         };
-        let bytes = self.rescale(place, name, &options, make).await?;
+        let scaled = self.rescale(place, name, &options, make).await;
+        let bytes = scaled.map_err(|error| error.with_warnings(&warnings))?;
         Ok(Written { bytes, warnings })
     }
 

@@ -54,22 +54,18 @@ impl Registry {
         let mut object = document.value;
         let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
         let unconditional = place.kind.is_custom() && meta::resource_version(&object).is_empty();
-        readable_version(&object)?;
         let mut advice = Vec::new();
         let make = |current: &Value| {
             if unconditional {
-                let error =
-                    FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-                // Here the resource stands for the kind, as upstream.
-                let resource = GroupKind::new(place.kind.group(), place.kind.plural());
-                return Err(ApiError::invalid(&resource, name, vec![error]));
+                return Err(version_missing(place, name));
             }
             advice = mode.advice(&place.kind, &object, current);
             Ok(object.clone())
         };
         let author = Author::new(&options.manager, mode);
         let change = Change { mode, dry_run: options.dry_run, owners: Owners::Tracked(&author) };
-        let bytes = self.modify_as(place, name, change, make).await?;
+        let written = self.modify_as(place, name, change, make).await;
+        let bytes = written.map_err(|error| error.with_warnings(&warnings))?;
         warnings.append(&mut advice);
         Ok(Written { bytes, warnings })
     }
@@ -97,7 +93,8 @@ impl Registry {
         for _ in 0..MAX_ATTEMPTS {
             let entry = self.entry(place, name)?;
             let current = place.read(&entry.value)?;
-            let wished = make(&current)?;
+            let mut wished = make(&current)?;
+            read_version(place, name, &mut wished)?;
             let Change { mode, dry_run, owners } = change;
             let step = Step { registry: self, place, name, mode, owners, now: now() };
             if let Some(bytes) = step.attempt(&entry, &current, wished, dry_run).await? {
@@ -136,6 +133,9 @@ impl Step<'_> {
         dry_run: bool,
     ) -> Result<Option<Bytes>, ApiError> {
         self.check_identity(current, &next)?;
+        if !matches!(self.owners, Owners::Kept) {
+            expect_no_deletion(self.place, self.name, current, &next)?;
+        }
         settle_namespace(self.place, &mut next)?;
         self.settle_owners(current, &mut next)?;
         self.prepare(current, &mut next);
@@ -284,13 +284,66 @@ impl Step<'_> {
     }
 }
 
-/// A revision that nobody can have read fails as it does in Kubernetes, before it can be in conflict.
-fn readable_version(object: &Value) -> Result<(), ApiError> {
+/// A revision that nobody can have read fails as it does in Kubernetes, before it can be in conflict; zero names none.
+fn read_version(place: &Place, name: &str, object: &mut Value) -> Result<(), ApiError> {
+    match parsed_version(object)? {
+        Some(0) if place.kind.is_custom() => Err(version_missing(place, name)),
+        Some(0) => {
+            meta::set(object, "resourceVersion", "");
+            Ok(())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The revision that an object names, if it names one.
+pub(super) fn parsed_version(object: &Value) -> Result<Option<u64>, ApiError> {
     let version = meta::resource_version(object);
-    if version.is_empty() || version.parse::<u64>().is_ok() {
+    if version.is_empty() {
+        return Ok(None);
+    }
+    let unreadable = |_| ApiError::unnamed(format!("strconv.ParseUint: parsing {version:?}: invalid syntax"));
+    version.parse().map(Some).map_err(unreadable)
+}
+
+/// Custom objects are not updated without a revision. Here the resource stands for the kind, as upstream.
+fn version_missing(place: &Place, name: &str) -> ApiError {
+    let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+    ApiError::invalid(&GroupKind::new(place.kind.group(), place.kind.plural()), name, vec![error])
+}
+
+/// A patch cannot give an object another uid.
+pub(super) fn expect_uid(place: &Place, name: &str, current: &Value, next: &Value) -> Result<(), ApiError> {
+    let uid = meta::uid(next);
+    if uid.is_empty() || uid == meta::uid(current) {
         return Ok(());
     }
-    Err(ApiError::unnamed(format!("strconv.ParseUint: parsing {version:?}: invalid syntax")))
+    let error = FieldError::immutable("metadata.uid", &Value::from(uid));
+    Err(ApiError::invalid(&place.kind.group_kind(), name, vec![error]))
+}
+
+/// Deletion is asked for with a DELETE; an update neither starts nor hastens it.
+fn expect_no_deletion(place: &Place, name: &str, current: &Value, next: &Value) -> Result<(), ApiError> {
+    let at = |object: &Value, key: &str| {
+        object
+            .get("metadata")
+            .and_then(|metadata| metadata.get(key))
+            .filter(|found| !found.is_null())
+            .cloned()
+    };
+    let mut errors = Vec::new();
+    for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let Some(wished) = at(next, key) else { continue };
+        // What stands already is kept, whatever the client says of the time.
+        let stands = match at(current, key) {
+            Some(_) if key == "deletionTimestamp" => true,
+            before => before.as_ref() == Some(&wished),
+        };
+        if !stands {
+            errors.push(FieldError::immutable(format!("metadata.{key}"), &wished));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(&place.kind.group_kind(), name, errors)) }
 }
 
 fn owners_of(object: &Value) -> Option<Value> {

@@ -281,9 +281,8 @@ fn configurations_that_do_not_fit() {
             ".spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
         ),
         (
-            with("/spec/template/spec/containers", json!([{ "image": "a" }])),
-            ".spec.template.spec.containers: element 0: associative list with keys has an element that omits all key \
-             fields [\"name\"] (and doesn't have default values for any key fields)",
+            with("/spec/template/spec/containers", json!([{ "image": "a" }, { "image": "b" }])),
+            ".spec.template.spec.containers: duplicate entries for key [name=\"\"]",
         ),
     ];
     for (config, want) in table {

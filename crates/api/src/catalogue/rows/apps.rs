@@ -31,7 +31,7 @@ fn deployment() -> KindRow {
         short_names: &["deploy"],
         categories: &["all"],
         subresources: &[Subresource::Status, Subresource::Scale],
-        generation: GenerationRule::Spec,
+        generation: GenerationRule::SpecAndAnnotations,
         default_fn: defaults::deployment::apply,
         validate: validation::deployment::validate,
         validate_update: validation::deployment::validate_update,

@@ -1,6 +1,6 @@
 //! String and number formats that are checked: those of Kubernetes' API server. Other formats say nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -58,6 +58,18 @@ pub(super) fn out_of_range(node: &Node, value: &Value, path: &str) -> Option<Str
     (!fits).then(|| format!("Checked value must be of type {kind} {named} in {path}"))
 }
 
+/// With leading zeros, as Kubernetes reads addresses; they do not mean octal.
+fn is_ipv4(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_byte = |part: &&str| {
+        let digits = part.trim_start_matches('0');
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_digit())
+            && (digits.is_empty() || digits.parse::<u8>().is_ok())
+    };
+    parts.len() == 4 && parts.iter().all(is_byte)
+}
+
 /// Whether a text has a format.
 pub(super) fn fits(format: &str, text: &str) -> bool {
     let name = format.replace('-', "");
@@ -65,7 +77,7 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
         "datetime" => is_date_time(text),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
         "duration" => is_duration(text),
-        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
+        "ipv4" => is_ipv4(text),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => is_cidr(text),
         "mac" => is_mac(text),
@@ -86,7 +98,7 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
         "ssn" => SSN.is_match(text),
         "hexcolor" => HEX_COLOUR.is_match(text),
         "rgbcolor" => RGB_COLOUR.is_match(text),
-        "byte" => text.is_empty() || base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
+        "byte" => !text.is_empty() && base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
         "k8sshortname" => names::dns1123_label(text).is_empty(),
         "k8slongname" => names::dns1123_subdomain(text).is_empty(),
         _ => true,

@@ -198,7 +198,6 @@ fn subresources_and_paths_of_definitions() {
     spec.versions[0].additionalPrinterColumns[0].name: Required value
     spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "odd": must be one of boolean,date,integer,number,string
     spec.versions[0].additionalPrinterColumns[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,password
-    spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: ".a[": is not supported: has an unclosed bracket
 
     spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions
 
