@@ -112,7 +112,7 @@ impl Operation {
             (None, None) => self.object(body).await,
             (Some(subresource), _) => self.subresource(subresource, body).await,
         };
-        with_warnings(answer, deprecation)
+        with_warnings(answer, deprecation.as_ref())
     }
 
     /// The same request on the kind that is acted on.
@@ -165,7 +165,7 @@ impl Operation {
                     Ok(bytes) => self.deleted(&bytes),
                     Err(error) => Err(error.into()),
                 };
-                with_warnings(answer, advice)
+                with_warnings(answer, advice.as_ref())
             }
             Verb::DeleteCollection => {
                 let options = DeleteOptions::parse(&body, &self.query)?;
@@ -381,14 +381,14 @@ fn counted(
 }
 
 /// An answer or a refusal, with what the client should know besides.
-fn with_warnings(answer: Result<Answer, Failure>, advice: Option<String>) -> Result<Answer, Failure> {
+fn with_warnings(answer: Result<Answer, Failure>, advice: Option<&String>) -> Result<Answer, Failure> {
     match answer {
         Ok(mut answer) => {
-            respond::warn(&mut answer, advice.as_deref());
+            respond::warn(&mut answer, advice.map(String::as_str));
             Ok(answer)
         }
         Err(mut failure) => {
-            failure.error = failure.error.with_warnings(advice.as_slice());
+            failure.error = failure.error.with_warnings(advice.cloned().as_slice());
             Err(failure)
         }
     }

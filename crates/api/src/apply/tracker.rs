@@ -80,6 +80,7 @@ pub enum Force {
 
 /// A version of a kind and its type.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the field's own name")]
 struct Version<'a> {
     api_version: String,
     root: TypeRef<'a>,

@@ -288,12 +288,11 @@ fn merge_keyed(
         let name = merge_key(&item, key)?.clone();
         patch_order.push(Value::Object(Map::from_iter([(key.to_owned(), name.clone())])));
         let found = index.find(&name);
-        match found.map(|at| (at, std::mem::take(&mut before[at]))) {
-            Some((at, Value::Object(old))) => before[at] = Value::Object(merge_object(old, item, message)?),
-            _ => {
-                index.insert(&name, before.len());
-                before.push(Value::Object(without_directives(item)));
-            }
+        if let Some((at, Value::Object(old))) = found.map(|at| (at, std::mem::take(&mut before[at]))) {
+            before[at] = Value::Object(merge_object(old, item, message)?);
+        } else {
+            index.insert(&name, before.len());
+            before.push(Value::Object(without_directives(item)));
         }
     }
     let (named, others) = order::partition(before, &patch_order, Some(key));

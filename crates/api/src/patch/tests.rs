@@ -279,6 +279,7 @@ fn kubectl_apply_of_a_deployment() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a flat table")]
 fn bad_strategic_patches_are_refused() {
     let mut doc =
         pod(json!({ "containers": [{ "name": "a" }], "volumes": [{ "name": "v", "emptyDir": {} }] }));

@@ -3,8 +3,11 @@
 const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
 const MICRO_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
 
-/// The parts of a date and time: digits, what the layout calls them, the range, its name, and what follows.
-const PARTS: &[(usize, &str, (u32, u32), &str, &str)] = &[
+/// Digits, what the layout calls them, the range, its name, and what follows.
+type Part = (usize, &'static str, (u32, u32), &'static str, &'static str);
+
+/// The parts of a date and time.
+const PARTS: &[Part] = &[
     (4, "2006", (0, 9999), "year", "-"),
     (2, "01", (1, 12), "month", "-"),
     (2, "02", (1, 31), "day", "T"),

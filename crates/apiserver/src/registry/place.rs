@@ -148,18 +148,15 @@ impl Place {
         let stored = object.get("apiVersion").and_then(Value::as_str);
         let written = versions.zip(stored).and_then(|(versions, stored)| versions.get(stored));
         let api_version = self.kind.api_version();
-        match written.filter(|written| written.api_version() != api_version) {
-            Some(written) => {
-                written.prune(object);
-                written.default(object);
-                object["apiVersion"] = api_version.into();
-                self.kind.prune(object);
-            }
-            None => {
-                object["apiVersion"] = api_version.into();
-                self.kind.prune(object);
-                self.kind.default(object);
-            }
+        if let Some(written) = written.filter(|written| written.api_version() != api_version) {
+            written.prune(object);
+            written.default(object);
+            object["apiVersion"] = api_version.into();
+            self.kind.prune(object);
+        } else {
+            object["apiVersion"] = api_version.into();
+            self.kind.prune(object);
+            self.kind.default(object);
         }
     }
 
