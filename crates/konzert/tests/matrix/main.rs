@@ -65,7 +65,9 @@ fn play(engine: &Engine, title: &str, rows: &[Row], columns: &[(String, PathBuf)
     for some in columns.chunks(at_once) {
         std::thread::scope(|scope| {
             let played: Vec<_> = some.iter().map(|one| scope.spawn(|| column(one))).collect();
-            played.into_iter().for_each(|one| table.add(one.join().unwrap()));
+            for one in played {
+                table.add(one.join().unwrap());
+            }
         });
     }
     println!("{table}");
