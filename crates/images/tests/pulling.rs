@@ -278,11 +278,13 @@ fn a_blob_that_never_ends_right_leaves_nothing() {
     assert!(remote.layer_facts(&layers[1], &|_| {}).is_err());
 }
 
+type Break<'a> = &'a dyn Fn(&Registry);
+
 #[test]
 fn nothing_wrong_comes_in() {
     let place = Place::new();
     let good = layer("a", b"a");
-    let rows: [(&str, &dyn Fn(&Registry), &str); 5] = [
+    let rows: [(&str, Break<'_>, &str); 5] = [
         ("another layer", &|r| r.put_blob_as(&digest(&good), &layer("a", b"b")), "has the digest"),
         ("a shorter layer", &|r| r.put_blob_as(&digest(&good), &good[..512]), "something else than the"),
         (
