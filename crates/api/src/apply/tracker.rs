@@ -510,7 +510,10 @@ impl<'a> Tracker<'a> {
         if last_set.is_empty() {
             return Ok(merged);
         }
-        let merged = self.converted(&merged, &self.own.api_version, &last.api_version).into_owned();
+        // Between versions that look different, nothing tells what of one is what of the other.
+        if let Cow::Owned(_) = self.converted(&merged, &self.own.api_version, &last.api_version) {
+            return Ok(merged);
+        }
         let mut pruned = remove_items(root, &merged, &last_set, Emptied::Null);
         let mut all_owned = FieldSet::default();
         // The version of the last apply comes first, then the others.
@@ -534,8 +537,7 @@ impl<'a> Tracker<'a> {
         let kept = with_named_fields(root, &field_set(root, &pruned)?);
         // Empty lists have no path of their own, so what holds one may look gone although it is owned.
         let gone = all.difference(&kept).intersection(&last_set).difference(&all_owned);
-        let left = remove_items(root, &merged, &gone, Emptied::Gone);
-        Ok(self.converted(&left, &last.api_version, &self.own.api_version).into_owned())
+        Ok(remove_items(root, &merged, &gone, Emptied::Gone))
     }
 }
 

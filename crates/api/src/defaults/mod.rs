@@ -35,6 +35,7 @@ pub(crate) mod rolebinding;
 pub(crate) mod runtimeclass;
 pub(crate) mod secret;
 pub(crate) mod service;
+pub(crate) mod serviceaccount;
 pub(crate) mod statefulset;
 pub(crate) mod storageclass;
 #[cfg(test)]

@@ -16,7 +16,14 @@ pub(crate) fn apply(namespace: &mut Value) {
 
 pub(crate) fn prepare_create(namespace: &mut Value, _facts: &CreateFacts) {
     let Some(map) = namespace.as_object_mut() else { return };
-    map.insert("spec".to_owned(), json!({ "finalizers": ["kubernetes"] }));
+    let mut finalizers = match map.get("spec").and_then(|spec| spec.get("finalizers")) {
+        Some(Value::Array(given)) => given.clone(),
+        _ => Vec::new(),
+    };
+    if !finalizers.iter().any(|finalizer| finalizer == "kubernetes") {
+        finalizers.push("kubernetes".into());
+    }
+    map.insert("spec".to_owned(), json!({ "finalizers": finalizers }));
     map.insert("status".to_owned(), json!({ "phase": "Active" }));
 }
 

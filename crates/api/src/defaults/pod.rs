@@ -14,6 +14,24 @@ pub(crate) fn apply(pod: &mut Value) {
     podspec::apply(spec);
     podspec::requests_from_limits(spec);
     set(spec, "enableServiceLinks", true);
+    first_address(pod);
+}
+
+/// The first address of the pod stands in a field of its own, too. Where the two differ, that field is right: older clients
+/// know no other.
+fn first_address(pod: &mut Value) {
+    let Some(status) = pod.get_mut("status").and_then(Value::as_object_mut) else { return };
+    let one = text(status, "podIP").to_owned();
+    let first = status.get("podIPs").and_then(|all| all.get(0)?.get("ip")?.as_str().map(str::to_owned));
+    match first {
+        Some(first) if one.is_empty() => {
+            status.insert("podIP".to_owned(), first.into());
+        }
+        first if !one.is_empty() && first.as_ref() != Some(&one) => {
+            status.insert("podIPs".to_owned(), json!([{ "ip": one }]));
+        }
+        _ => {}
+    }
 }
 
 pub(crate) fn prepare_create(pod: &mut Value, _facts: &CreateFacts) {

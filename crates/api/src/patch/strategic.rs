@@ -179,7 +179,8 @@ fn merge_list(
     field: Option<&Field>,
 ) -> Result<Vec<Value>, PatchError> {
     let merges = field.filter(|field| field.cardinality == Cardinality::List && field.has_strategy("merge"));
-    let Some(field) = merges else { return Ok(patch.into_iter().filter_map(clean).collect()) };
+    // A list that is replaced is taken as it is: what does not belong there is an unknown field.
+    let Some(field) = merges else { return Ok(patch) };
     expect_alike(&before, &patch)?;
     match field.merge_key {
         Some(key) => merge_keyed(before, patch, field, key),

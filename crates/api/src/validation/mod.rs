@@ -19,6 +19,7 @@ mod label_selector;
 mod meta;
 mod mount;
 mod podspec;
+pub(crate) mod podstatus;
 mod probe;
 mod resources;
 mod security;

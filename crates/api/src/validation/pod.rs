@@ -5,9 +5,9 @@
 
 use serde_json::{Map, Value};
 
-use super::check::{Errors, forbidden, invalid, ip, shaped};
+use super::check::{Errors, forbidden, invalid};
 use super::podspec::Owner;
-use super::{Path, integer, list, names, podspec, text};
+use super::{Path, integer, list, podspec, text};
 use crate::defaults::pod::qos_class;
 use crate::meta;
 use crate::quantity::Quantity;
@@ -227,19 +227,6 @@ fn scheduling_gates(before: &Value, after: &Value, errors: &mut Errors) {
             forbidden(&path, detail, errors);
         }
     }
-}
-
-/// What is wrong with a change of the status.
-pub(crate) fn validate_status(_old: &Value, new: &Value) -> Vec<FieldError> {
-    let (mut errors, status, path) = (Vec::new(), &new["status"], Path::new("status"));
-    let node = text(status, "nominatedNodeName");
-    if !node.is_empty() {
-        shaped(node, names::dns1123_subdomain, &path.child("nominatedNodeName"), &mut errors);
-    }
-    for (index, address) in list(status, "podIPs").iter().enumerate() {
-        ip(text(address, "ip"), &path.child("podIPs").index(index), &mut errors);
-    }
-    errors
 }
 
 /// What is wrong with a change through `/ephemeralcontainers`.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use konzert_api::{ApiError, Catalogue, GroupResource, Kind};
+use konzert_api::{ApiError, Catalogue, GroupResource, Kind, schema};
 use serde_json::Value;
 
 use crate::discovery::Documents;
@@ -174,6 +174,8 @@ impl Place {
             let mut stored = object.clone();
             (other.to_stored)(&mut stored);
             stored["apiVersion"] = other.gvk.api_version().into();
+            schema::normalize(&other.gvk, &mut stored);
+            schema::complete(&other.gvk, &mut stored);
             return encode(&stored);
         }
         match &self.definition {

@@ -81,7 +81,7 @@ fn pod() -> KindRow {
         validate: validation::pod::validate,
         validate_create: validation::pod::validate_create,
         validate_update: validation::pod::validate_update,
-        validate_status: validation::pod::validate_status,
+        validate_status: validation::podstatus::validate,
         prepare_create: defaults::pod::prepare_create,
         prepare_update: defaults::pod::prepare_update,
         field_labels: &[
@@ -139,6 +139,8 @@ fn secret() -> KindRow {
 fn serviceaccount() -> KindRow {
     KindRow {
         subresources: &[Subresource::Token],
+        prepare_create: |account, _| defaults::serviceaccount::only_names(account),
+        prepare_update: |_, account| defaults::serviceaccount::only_names(account),
         short_names: &["sa"],
         columns: table::serviceaccount::COLUMNS,
         cells: table::serviceaccount::cells,

@@ -123,8 +123,7 @@ impl Checker {
                 Type::Bool
             }
             Node::Call(call) => self.call(expr.id, expr.at, call),
-            Node::And(terms) => self.logic(expr.at, "_&&_", terms),
-            Node::Or(terms) => self.logic(expr.at, "_||_", terms),
+            Node::And(terms) | Node::Or(terms) => self.logic(terms),
             Node::Conditional(parts) => self.conditional(expr.at, parts),
             Node::List(items) => {
                 let mut item = Type::Dyn;
@@ -228,12 +227,11 @@ impl Checker {
         self.issue(at, format!("found no matching overload for '{function}' applied to '{applied}'"))
     }
 
-    fn logic(&mut self, at: usize, function: &str, terms: &[Expr]) -> Type {
-        let types: Vec<Type> = terms.iter().map(|term| self.expr(term)).collect();
-        for (index, ty) in types.iter().enumerate() {
+    fn logic(&mut self, terms: &[Expr]) -> Type {
+        for term in terms {
+            let ty = self.expr(term);
             if !ty.fits(&Type::Bool) {
-                let pair = if index == 0 { [ty.clone(), types[1].clone()] } else { [Type::Bool, ty.clone()] };
-                self.no_overload(at, function, None, &pair);
+                self.issue(term.at, format!("expected type 'bool' but found '{ty}'"));
             }
         }
         Type::Bool

@@ -253,7 +253,7 @@ impl Compiler {
             return Ok(None);
         }
         match compile_one(&spec.message_expression, decl, optional) {
-            Ok(compiled) if matches!(compiled.ty, Type::String | Type::Dyn) => {
+            Ok(compiled) if matches!(compiled.ty, Type::String) => {
                 let path = format!("{path}.messageExpression");
                 self.price("estimated messageExpression cost", compiled.cost, path);
                 Ok(Some(Arc::new(compiled.expr)))

@@ -54,12 +54,57 @@ pub(super) fn call<'a>(
         cel::Value::resolve(&IdedExpr { id: 0, expr: Expr::Call(call) }, &scope)
     });
     match result {
+        Ok(value) if function == "format.named" => Ok(match from_cel(machine, value)? {
+            Val::Null => Val::Optional(None),
+            found => Val::some(found),
+        }),
         Ok(value) => from_cel(machine, value),
-        Err(cel::ExecutionError::FunctionError { message, .. }) => Err(Fault::Error(message)),
+        Err(cel::ExecutionError::FunctionError { message, .. }) => {
+            Err(Fault::Error(worded(function, args).unwrap_or(message)))
+        }
         Err(cel::ExecutionError::UndeclaredReference(_) | cel::ExecutionError::NoSuchOverload) => {
             Err(Fault::no_overload())
         }
         Err(other) => Err(Fault::Error(other.to_string())),
+    }
+}
+
+/// A failure in the words of Kubernetes, where the library has others.
+fn worded(function: &str, args: &[Val<'_>]) -> Option<String> {
+    let outside = |index: i64| Some(format!("index out of range: {index}"));
+    match (function, args) {
+        ("quantity", _) => Some(
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+                .to_owned(),
+        ),
+        ("ip", [Val::Str(text)]) => {
+            let text = text.to_string();
+            Some(format!(
+                "IP Address {text:?} parse error during conversion from string: ParseAddr({text:?}): unable to parse IP"
+            ))
+        }
+        ("url", [Val::Str(text)]) => {
+            let text = text.to_string();
+            let why = if text.is_empty() { "empty url" } else { "invalid URI for request" };
+            Some(format!("URL parse error during conversion from string: parse {text:?}: {why}"))
+        }
+        ("min" | "max", [_]) => Some(format!("{function} called on empty list")),
+        ("charAt" | "substring", [_, Val::Int(at)]) => outside(*at),
+        ("substring", [_, Val::Int(start), Val::Int(end)]) if start > end => {
+            Some(format!("invalid substring range. start: {start}, end: {end}"))
+        }
+        ("substring", [Val::Str(text), Val::Int(start), Val::Int(end)]) => {
+            let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+            outside(if *start < 0 || *start > length { *start } else { *end })
+        }
+        ("slice", [list, Val::Int(start), Val::Int(end)]) => Some(if *start < 0 || *end < 0 {
+            format!("cannot slice({start}, {end}), negative indexes not supported")
+        } else if start > end {
+            format!("cannot slice({start}, {end}), start index must be less than or equal to end index")
+        } else {
+            format!("cannot slice({start}, {end}), list is length {}", list.size())
+        }),
+        _ => None,
     }
 }
 

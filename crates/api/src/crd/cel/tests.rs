@@ -221,6 +221,15 @@ fn errors_at_run_time() {
         "duration(self.name) > self.span",
         "quantity(self.name).sign() == 1",
         "optional.none().value() == 1",
+        "ip(self.name).family() == 4",
+        "url(self.name).getHost() == 'x'",
+        "self.name.charAt(9) == 'x'",
+        "self.name.substring(2, 99) == 'x'",
+        "self.name.substring(3, 2) == 'x'",
+        "[1].slice(0, 3) == [1]",
+        "[1].filter(x, x > 1).min() == 1",
+        "!format.named('dns1123Label').hasValue() || format.named('zz').hasValue()",
+        "self.name.lastIndexOf('o', 99) != -1 || self.name.indexOf('o', 99) != -1",
     ] {
         let kind = parse(&properties(), &json!([{ "rule": rule }]));
         writeln!(out, "{}", lines(&kind.validate(&object()))).unwrap();
@@ -233,8 +242,17 @@ fn errors_at_run_time() {
     spec: Invalid value: "object": 'no such overload': call arguments did not match a supported operator, function or macro signature for rule: self.port > 3
     spec: Invalid value: failed rule: self.n > 100
     spec: Invalid value: "object": time: invalid duration "konzert" evaluating rule: duration(self.name) > self.span
-    spec: Invalid value: "object": no numeric value in 'konzert' evaluating rule: quantity(self.name).sign() == 1
+    spec: Invalid value: "object": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' evaluating rule: quantity(self.name).sign() == 1
     spec: Invalid value: "object": optional.none() dereference evaluating rule: optional.none().value() == 1
+    spec: Invalid value: "object": IP Address "konzert" parse error during conversion from string: ParseAddr("konzert"): unable to parse IP evaluating rule: ip(self.name).family() == 4
+    spec: Invalid value: "object": URL parse error during conversion from string: parse "konzert": invalid URI for request evaluating rule: url(self.name).getHost() == 'x'
+    spec: Invalid value: "object": index out of range: 9 evaluating rule: self.name.charAt(9) == 'x'
+    spec: Invalid value: "object": index out of range: 99 evaluating rule: self.name.substring(2, 99) == 'x'
+    spec: Invalid value: "object": invalid substring range. start: 3, end: 2 evaluating rule: self.name.substring(3, 2) == 'x'
+    spec: Invalid value: "object": cannot slice(0, 3), list is length 1 evaluating rule: [1].slice(0, 3) == [1]
+    spec: Invalid value: "object": min called on empty list evaluating rule: [1].filter(x, x > 1).min() == 1
+    spec: Invalid value: failed rule: !format.named('dns1123Label').hasValue() || format.named('zz').hasValue()
+    spec: Invalid value: failed rule: self.name.lastIndexOf('o', 99) != -1 || self.name.indexOf('o', 99) != -1
     "##);
 }
 

@@ -169,8 +169,8 @@ fn index_from<'a>(function: &str, text: &str, wanted: &str, from: i64) -> Evalua
     let Ok(from_usize) = usize::try_from(from) else {
         return Err(Fault::Error(format!("index out of range: {from}")));
     };
-    if from > length {
-        return Err(Fault::Error(format!("index out of range: {from}")));
+    if from >= length {
+        return Ok(Val::Int(if wanted.is_empty() { length } else { -1 }));
     }
     let at = text.char_indices().nth(from_usize).map_or(text.len(), |(at, _)| at);
     let found = if function == "indexOf" {
