@@ -1,6 +1,7 @@
 //! Resource quantities (`100m`, `1.5Gi`, `12e6`): exact decimals down to 10⁻⁹ with a remembered suffix family.
 //!
-//! Finer fractions are rounded away from zero and amounts beyond ±(2⁶³−1) are capped, as Kubernetes does.
+//! Finer fractions are rounded away from zero and binary amounts beyond ±(2⁶³−1) are capped, as Kubernetes does; it has no
+//! bound for the others, here it is 10²⁷.
 //!
 //! Invariant: printing gives the canonical form, and parsing that gives the same quantity again.
 
@@ -12,8 +13,10 @@ use std::str::FromStr;
 use serde_json::Value;
 
 const NANO: i128 = 1_000_000_000;
+/// Largest amount with a binary suffix, in nano units.
+const BINARY_CAP: i128 = (i64::MAX as i128) * NANO;
 /// Largest amount, in nano units.
-const CAP: i128 = (i64::MAX as i128) * NANO;
+const CAP: i128 = 10_i128.pow(27) * NANO;
 /// Longer texts are refused; the longest sensible one is far shorter.
 const TEXT_BYTES_MAX: usize = 64;
 
@@ -44,8 +47,21 @@ pub enum Format {
 
 /// Why a text is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
-pub struct QuantityError;
+pub enum QuantityError {
+    /// Not a number with letters after it.
+    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
+    Form,
+    /// The letters mean nothing.
+    #[error("unable to parse quantity's suffix")]
+    Suffix,
+}
+
+/// What is wrong with a suffix that means nothing.
+fn wrong_suffix(suffix: &str) -> QuantityError {
+    let rest = suffix.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
+    let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+    if rest.bytes().all(|b| b.is_ascii_digit()) { QuantityError::Suffix } else { QuantityError::Form }
+}
 
 /// An exact amount. Compares by amount only.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +95,7 @@ impl Quantity {
     /// When the text is not a quantity.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         if text.len() > TEXT_BYTES_MAX {
-            return Err(QuantityError);
+            return Err(QuantityError::Form);
         }
         let (negative, rest) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
@@ -89,11 +105,15 @@ impl Quantity {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-            return Err(QuantityError);
+        if fraction.contains('.') {
+            return Err(QuantityError::Form);
         }
-        let (base2, exponent10, format) = parse_suffix(suffix).ok_or(QuantityError)?;
-        let amount = scaled(whole, fraction, base2, exponent10);
+        if whole.is_empty() && fraction.is_empty() {
+            return Err(if suffix.is_empty() { QuantityError::Form } else { wrong_suffix(suffix) });
+        }
+        let (base2, exponent10, format) = parse_suffix(suffix).ok_or_else(|| wrong_suffix(suffix))?;
+        let cap = if base2 > 0 { BINARY_CAP } else { CAP };
+        let amount = scaled(whole, fraction, base2, exponent10).min(cap);
         Ok(Self { nano: if negative { -amount } else { amount }, format })
     }
 
@@ -102,11 +122,11 @@ impl Quantity {
         match value {
             Value::String(text) => Self::parse(text.trim()),
             Value::Number(number) => Self::parse(&number.to_string()),
-            _ => Err(QuantityError),
+            _ => Err(QuantityError::Form),
         }
     }
 
-    /// The amount rounded up to a whole number.
+    /// The amount rounded up to a whole number, capped.
     pub fn value(&self) -> i64 {
         self.rounded(NANO)
     }
@@ -235,7 +255,8 @@ impl fmt::Display for Quantity {
             return write!(f, "{amount}{suffix}");
         }
         let (mut amount, mut exponent) = (self.nano, -9);
-        while amount % 1000 == 0 && exponent < 18 {
+        let most = if self.format == Format::DecimalExponent { 27 } else { 18 };
+        while amount % 1000 == 0 && exponent < most {
             amount /= 1000;
             exponent += 3;
         }

@@ -18,6 +18,25 @@ use crate::status::{FieldError, GroupKind, GroupResource};
 use crate::table::Column;
 use crate::{meta, selector, validation};
 
+/// Built-in kinds that are not updated without a revision to start from.
+const CONDITIONAL: &[&str] = &[
+    "APIService",
+    "CSIDriver",
+    "CSINode",
+    "CSIStorageCapacity",
+    "CustomResourceDefinition",
+    "Lease",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration",
+    "PodDisruptionBudget",
+    "RuntimeClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
+];
+
 /// Groups of what extends the API: they follow the rules of all APIs, not those of the kinds of the core.
 const EXTENSION_GROUPS: &[&str] = &["apiextensions.k8s.io", "apiregistration.k8s.io"];
 
@@ -284,6 +303,14 @@ impl Kind {
         match self {
             Self::Builtin(row) => row.stored_as.as_ref(),
             Self::Custom(_) => None,
+        }
+    }
+
+    /// Whether an update may leave out the revision that it starts from.
+    pub fn updates_unconditionally(&self) -> bool {
+        match self {
+            Self::Builtin(row) => !CONDITIONAL.contains(&&*row.gvk.kind),
+            Self::Custom(_) => false,
         }
     }
 

@@ -7,6 +7,7 @@
 //! Invariant: whatever [`custom_kinds`] accepts can default, prune and validate any JSON object, within bounds of time and
 //! memory, without panicking.
 
+mod advice;
 mod approval;
 mod cel;
 mod columns;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use advice::advice;
 pub use definition::{custom_kinds, is_established, storage_version};
 pub(crate) use definition::{default_definition, validate_definition, validate_definition_update};
 pub(crate) use naming::prepare;

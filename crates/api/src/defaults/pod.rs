@@ -12,6 +12,7 @@ const NODE_GONE_SECONDS: i64 = 300;
 pub(crate) fn apply(pod: &mut Value) {
     let Some(spec) = spec_mut(pod) else { return };
     podspec::apply(spec);
+    podspec::host_ports(spec);
     podspec::requests_from_limits(spec);
     set(spec, "enableServiceLinks", true);
     first_address(pod);

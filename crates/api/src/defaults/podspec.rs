@@ -13,11 +13,8 @@ pub(crate) fn apply(spec: &mut Map<String, Value>) {
     set(spec, "terminationGracePeriodSeconds", 30);
     set(spec, "schedulerName", "default-scheduler");
     same_account(spec);
-    let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for list in ["initContainers", "containers", "ephemeralContainers"] {
-        for container in objects(spec, list) {
-            apply_container(container, host_network);
-        }
+        objects(spec, list).for_each(apply_container);
     }
     for volume in objects(spec, "volumes") {
         apply_volume(volume);
@@ -29,6 +26,20 @@ pub(crate) fn apply(spec: &mut Map<String, Value>) {
         for list in ["limits", "requests"] {
             if let Some(amounts) = object(resources, list) {
                 canonical(amounts);
+            }
+        }
+    }
+}
+
+/// In the network of the host, a port of a container is one of the host. Pods say so, templates of pods do not.
+pub(crate) fn host_ports(spec: &mut Map<String, Value>) {
+    if spec.get("hostNetwork") != Some(&Value::Bool(true)) {
+        return;
+    }
+    for list in ["initContainers", "containers"] {
+        for port in objects(spec, list).flat_map(|container| objects(container, "ports")) {
+            if let Some(number) = port.get("containerPort").cloned() {
+                set(port, "hostPort", number);
             }
         }
     }
@@ -55,7 +66,7 @@ fn pull_policy(image: &str) -> &'static str {
     }
 }
 
-fn apply_container(container: &mut Map<String, Value>, host_network: bool) {
+fn apply_container(container: &mut Map<String, Value>) {
     let policy = pull_policy(text(container, "image"));
     set(container, "imagePullPolicy", policy);
     set(container, "terminationMessagePath", "/dev/termination-log");
@@ -63,9 +74,6 @@ fn apply_container(container: &mut Map<String, Value>, host_network: bool) {
     set(container, "resources", json!({}));
     for port in objects(container, "ports") {
         set(port, "protocol", "TCP");
-        if host_network && let Some(number) = port.get("containerPort").cloned() {
-            set(port, "hostPort", number);
-        }
     }
     for env in objects(container, "env") {
         if let Some(reference) = object(env, "valueFrom").and_then(|from| object(from, "fieldRef")) {

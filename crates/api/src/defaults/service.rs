@@ -19,8 +19,9 @@ pub(crate) fn apply(service: &mut Value) {
     }
     for port in objects(spec, "ports") {
         set(port, "protocol", "TCP");
-        if let Some(number) = port.get("port").cloned() {
-            set(port, "targetPort", number);
+        let unset = port.get("targetPort").is_none_or(|target| *target == 0 || *target == "");
+        if let Some(number) = port.get("port").cloned().filter(|_| unset) {
+            port.insert("targetPort".to_owned(), number);
         }
     }
     match text(spec, "type") {

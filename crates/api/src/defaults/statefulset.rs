@@ -25,6 +25,8 @@ pub(crate) fn apply(stateful_set: &mut Value) {
         set(retention, "whenScaled", "Retain");
     }
     for claim in objects(spec, "volumeClaimTemplates") {
+        set(claim, "apiVersion", "v1");
+        set(claim, "kind", "PersistentVolumeClaim");
         if let Some(spec) = object(claim, "spec") {
             persistentvolumeclaim::apply_spec(spec);
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Cardinality, Field, FieldKind, Message, Special, schema, times};
 use crate::catalogue::Gvk;
+use crate::quantity::Quantity;
 use crate::status::ApiError;
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -164,15 +165,15 @@ struct Mismatch {
     path: String,
     found: String,
     expected: String,
-    /// Instead of the above: what is wrong with the text of a time.
-    time: Option<String>,
+    /// Instead of the above: what is wrong with the text of a time or a quantity.
+    text: Option<String>,
 }
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { owner, path, found, expected, time } = self;
-        if let Some(time) = time {
-            return f.write_str(time);
+        let Self { owner, path, found, expected, text } = self;
+        if let Some(text) = text {
+            return f.write_str(text);
         }
         write!(f, "json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {expected}")
     }
@@ -220,8 +221,9 @@ fn one_value(owner: &Message, field: &Field, value: &Value, path: &str) -> Resul
             match message.special {
                 None if value.is_object() => return mismatch_in(message, value, path),
                 None => false,
-                Some(special @ (Special::Time | Special::MicroTime)) if value.is_string() => {
-                    return time_in(owner, field, value, path, special);
+                Some(special) if let Some(text) = unreadable(special, value) => {
+                    return refuse(owner, path, value, &go_type(field))
+                        .map_err(|mismatch| Mismatch { text: Some(text), ..mismatch });
                 }
                 Some(special) => special_fits(special, value),
             }
@@ -230,27 +232,25 @@ fn one_value(owner: &Message, field: &Field, value: &Value, path: &str) -> Resul
     if fits { Ok(()) } else { refuse(owner, path, value, &go_type(field)) }
 }
 
-fn time_in(
-    owner: &Message,
-    field: &Field,
-    value: &Value,
-    path: &str,
-    special: Special,
-) -> Result<(), Mismatch> {
-    let text = value.as_str().unwrap_or_default();
-    if text.parse::<jiff::Timestamp>().is_ok() {
-        return Ok(());
+/// What is wrong with a text that should be a time or a quantity.
+fn unreadable(special: Special, value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    match special {
+        Special::Time | Special::MicroTime => {
+            let unread = text.parse::<jiff::Timestamp>().is_err();
+            unread.then(|| times::unreadable(text, special == Special::MicroTime))
+        }
+        Special::Quantity => Quantity::parse(text.trim()).err().map(|wrong| wrong.to_string()),
+        _ => None,
     }
-    let time = Some(times::unreadable(text, special == Special::MicroTime));
-    refuse(owner, path, value, &go_type(field)).map_err(|mismatch| Mismatch { time, ..mismatch })
 }
 
 fn special_fits(special: Special, value: &Value) -> bool {
     match special {
+        // Whether texts can be read was looked at before.
         Special::Quantity => value.is_string() || value.is_number(),
         Special::IntOrString => value.is_string() || value.is_i64(),
-        // Texts were looked at before.
-        Special::Time | Special::MicroTime => false,
+        Special::Time | Special::MicroTime => value.is_string(),
         Special::FieldsV1 | Special::RawExtension => value.is_object(),
         Special::Json => true,
         Special::SchemaOrArray | Special::SchemaOrStrings => value.is_object() || value.is_array(),
@@ -271,7 +271,7 @@ fn refuse(owner: &Message, path: &str, value: &Value, expected: &str) -> Result<
         Value::Object(_) => "object",
     };
     let (owner, path) = (owner.short_name().to_owned(), path.to_owned());
-    Err(Mismatch { owner, path, found: found.to_owned(), expected: expected.to_owned(), time: None })
+    Err(Mismatch { owner, path, found: found.to_owned(), expected: expected.to_owned(), text: None })
 }
 
 /// Package and type: the last two parts of the name in the table.

@@ -244,7 +244,7 @@ fn pods() {
             (
                 "/spec/volumes/0/hostPath",
                 json!({"path": "/x"}),
-                "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+                "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type\nspec.containers[0].volumeMounts[0].name: Not found: \"v\"",
             ),
             (
                 "/spec/volumes",
@@ -254,12 +254,12 @@ fn pods() {
             (
                 "/spec/volumes/0",
                 json!({"name": "v", "hostPath": {"path": "/a/../b"}}),
-                "spec.volumes[0].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
+                "spec.volumes[0].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'\nspec.containers[0].volumeMounts[0].name: Not found: \"v\"",
             ),
             (
                 "/spec/volumes/0",
                 json!({"name": "v", "configMap": {"items": [{"key": "k", "path": "/p"}]}}),
-                "spec.volumes[0].configMap.name: Required value\nspec.volumes[0].configMap.items[0].path: Invalid value: \"/p\": must be a relative path",
+                "spec.volumes[0].configMap.name: Required value\nspec.volumes[0].configMap.items[0].path: Invalid value: \"/p\": must be a relative path\nspec.containers[0].volumeMounts[0].name: Not found: \"v\"",
             ),
             (
                 "/spec/tolerations",

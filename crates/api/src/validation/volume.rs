@@ -19,6 +19,40 @@ const HOST_PATH_TYPES: &[&str] =
 const MODE_MAX: i64 = 0o777;
 const TOKEN_SECONDS_MIN: i64 = 600;
 
+/// In the order in which Kubernetes looks at them: of several, the first is the one that counts.
+const SOURCES: &[&str] = &[
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
 /// Fields that sources of other systems cannot do without, and what is said when they are missing.
 pub(super) const NEEDED: &[(&str, &[&str])] = &[
     ("awsElasticBlockStore", &["volumeID"]),
@@ -41,7 +75,7 @@ pub(super) const NEEDED: &[(&str, &[&str])] = &[
     ("vsphereVolume", &["volumePath"]),
 ];
 
-/// Checks all volumes and returns them by name.
+/// Checks all volumes and returns by name those that nothing is wrong with.
 pub(super) fn validate_all<'a>(
     spec: &'a Value,
     owner: Owner<'a>,
@@ -51,15 +85,19 @@ pub(super) fn validate_all<'a>(
     let mut by_name = BTreeMap::new();
     for (index, volume) in list(spec, "volumes").iter().enumerate() {
         let path = path.index(index);
+        let before = errors.len();
         sources(volume, &path, errors);
         let name = text(volume, "name");
         if name.is_empty() {
             required(&path.child("name"), "", errors);
         } else {
             shaped(name, names::dns1123_label, &path.child("name"), errors);
-            if by_name.insert(name, volume).is_some() {
-                duplicate(&path.child("name"), name, errors);
-            }
+        }
+        if by_name.contains_key(name) {
+            duplicate(&path.child("name"), name, errors);
+        }
+        if errors.len() == before {
+            by_name.insert(name, volume);
         }
     }
     if let Owner::Template(claims) = owner {
@@ -76,8 +114,9 @@ static CLAIM: std::sync::LazyLock<Value> =
     std::sync::LazyLock::new(|| serde_json::json!({ "persistentVolumeClaim": {} }));
 
 fn sources(volume: &Value, path: &Path, errors: &mut Errors) {
-    let given: Vec<&String> =
+    let mut given: Vec<&String> =
         volume.as_object().into_iter().flat_map(|map| map.keys()).filter(|key| *key != "name").collect();
+    given.sort_by_key(|key| SOURCES.iter().position(|source| source == key));
     if given.is_empty() {
         required(path, "must specify a volume type", errors);
     }

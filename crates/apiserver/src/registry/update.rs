@@ -53,10 +53,10 @@ impl Registry {
         let document = body.object(place.kind.kind())?;
         let mut object = document.value;
         let mut warnings = shape(&place.kind, &mut object, document.problems, options.field_validation)?;
-        let unconditional = place.kind.is_custom() && meta::resource_version(&object).is_empty();
+        let unversioned = !place.kind.updates_unconditionally() && meta::resource_version(&object).is_empty();
         let mut advice = Vec::new();
         let make = |current: &Value| {
-            if unconditional {
+            if unversioned {
                 return Err(version_missing(place, name));
             }
             advice = mode.advice(&place.kind, &object, current);
@@ -287,7 +287,7 @@ impl Step<'_> {
 /// A revision that nobody can have read fails as it does in Kubernetes, before it can be in conflict; zero names none.
 fn read_version(place: &Place, name: &str, object: &mut Value) -> Result<(), ApiError> {
     match parsed_version(object)? {
-        Some(0) if place.kind.is_custom() => Err(version_missing(place, name)),
+        Some(0) if !place.kind.updates_unconditionally() => Err(version_missing(place, name)),
         Some(0) => {
             meta::set(object, "resourceVersion", "");
             Ok(())
@@ -306,7 +306,7 @@ pub(super) fn parsed_version(object: &Value) -> Result<Option<u64>, ApiError> {
     version.parse().map(Some).map_err(unreadable)
 }
 
-/// Custom objects are not updated without a revision. Here the resource stands for the kind, as upstream.
+/// Here the resource stands for the kind, as upstream.
 fn version_missing(place: &Place, name: &str) -> ApiError {
     let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
     ApiError::invalid(&GroupKind::new(place.kind.group(), place.kind.plural()), name, vec![error])

@@ -2,13 +2,13 @@
 
 use super::super::{GenerationRule, Gvk, KindRow, Scope, Subresource};
 use super::base;
-use crate::{defaults, table, validation};
+use crate::{crd, defaults, table, validation};
 
 pub(super) fn rows() -> Vec<KindRow> {
-    vec![crd()]
+    vec![definition()]
 }
 
-fn crd() -> KindRow {
+fn definition() -> KindRow {
     KindRow {
         short_names: &["crd", "crds"],
         categories: &["api-extensions"],
@@ -18,6 +18,7 @@ fn crd() -> KindRow {
         default_fn: defaults::crd::apply,
         validate: validation::crd::validate,
         validate_update: validation::crd::validate_update,
+        warnings: crd::advice,
         prepare_create: defaults::crd::prepare_create,
         columns: table::crd::COLUMNS,
         cells: table::crd::cells,

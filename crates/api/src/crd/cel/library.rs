@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::eval::{Evaluated, Fault, Machine};
 use super::time;
 use super::value::{Key, Val};
+use crate::quantity::Quantity;
 
 /// Largest argument, in bytes of text and values.
 const INPUT_MAX: u64 = 512 << 10;
@@ -73,10 +74,7 @@ pub(super) fn call<'a>(
 fn worded(function: &str, args: &[Val<'_>]) -> Option<String> {
     let outside = |index: i64| Some(format!("index out of range: {index}"));
     match (function, args) {
-        ("quantity", _) => Some(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-                .to_owned(),
-        ),
+        ("quantity", [Val::Str(text)]) => Some(Quantity::parse(text).err()?.to_string()),
         ("ip", [Val::Str(text)]) => {
             let text = text.to_string();
             Some(format!(

@@ -74,7 +74,7 @@ fn fields() {
             (
                 "/spec/volumes/0",
                 json!({"name": "v", "nfs": {"server": "s"}}),
-                "spec.volumes[0].nfs.path: Required value",
+                "spec.volumes[0].nfs.path: Required value\nspec.containers[0].volumeMounts[0].name: Not found: \"v\"",
             ),
             (
                 "/spec/dnsPolicy",
