@@ -10,6 +10,7 @@ mod custom_rules;
 mod deletion;
 mod documents;
 mod evictions;
+mod liberties;
 mod listing;
 mod protocol;
 mod samples;
