@@ -430,7 +430,7 @@ mod tests {
     fn write_options() {
         let parse = |raw: &str| WriteOptions::parse(&Query::parse(Some(raw)).unwrap(), "CreateOptions");
         assert!(parse("dryRun=All").unwrap().dry_run);
-        assert!(!parse("dryRun=").unwrap().dry_run);
+        assert_eq!(parse("dryRun=").unwrap_err().code, 422);
         assert_eq!(parse("dryRun=Server").unwrap_err().code, 422);
         assert_eq!(parse("fieldValidation=Strict").unwrap().field_validation, FieldValidation::Strict);
         assert_eq!(parse("").unwrap().field_validation, FieldValidation::Warn);

@@ -103,7 +103,11 @@ async fn bodies_and_parameters_of_an_apply() {
         ),
         ("apiVersion: v1\nkind: ConfigMap\ndata: {k: 1}\n", 500, ".data.k: expected string"),
         ("apiVersion: v1\nkind: ConfigMap\nodd: 1\n", 500, ".odd: field not declared in schema"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {uid: other}\n", 409, "Precondition failed: UID"),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {uid: other}\n",
+            422,
+            "metadata.uid: Invalid value: \"other\": field is immutable",
+        ),
         ("apiVersion: v1\nkind: ConfigMap\nmetadata: {resourceVersion: '1'}\n", 409, "has been modified"),
     ];
     for (body, code, message) in table {

@@ -150,7 +150,13 @@ async fn a_second_version_becomes_the_stored_one() {
     two["spec"]["versions"].as_array_mut().unwrap().push(second);
     let two = server.put(&path, &two).await.expect(200);
     assert_eq!(two["status"]["storedVersions"], json!(["v1", "v2"]));
-    let new = server.get(&format!("{}/a", GEARS.replace("/v1/", "/v2/"))).await.expect(200);
+    let seen = format!("{}/a", GEARS.replace("/v1/", "/v2/"));
+    let new = server.get(&seen).await.expect(200);
+    // Defaults are those of the version in which the object was written.
+    assert_eq!((&new["apiVersion"], new["spec"].get("only")), (&json!("rules.dev/v2"), None));
+    let label = json!({ "metadata": { "labels": { "written": "again" } } });
+    server.patch(&format!("{GEARS}/a"), "merge", &label).await.expect(200);
+    let new = server.get(&seen).await.expect(200);
     assert_eq!((&new["apiVersion"], &new["spec"]["only"]), (&json!("rules.dev/v2"), &json!("v2")));
     let old = server.get(&format!("{GEARS}/a")).await.expect(200);
     assert_eq!((&old["apiVersion"], old["spec"].get("only")), (&json!("rules.dev/v1"), None));

@@ -11,6 +11,7 @@ mod deletion;
 mod documents;
 mod evictions;
 mod hostile;
+mod liberties;
 mod listing;
 mod protocol;
 mod samples;
