@@ -83,7 +83,9 @@ impl Findings {
             self.look(inner);
         }
         for list in LISTS_OF_SCHEMAS.iter().filter_map(|key| schema.get(*key)?.as_array()) {
-            list.iter().for_each(|inner| self.look(inner));
+            for inner in list {
+                self.look(inner);
+            }
         }
         for map in MAPS_OF_SCHEMAS.iter().filter_map(|key| schema.get(*key)?.as_object()) {
             map.values().for_each(|inner| self.look(inner));
