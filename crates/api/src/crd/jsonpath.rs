@@ -9,6 +9,8 @@ use serde_json::Value;
 const PATH_BYTES_MAX: usize = 1024;
 /// More hits than this are not followed.
 const HITS_MAX: usize = 1000;
+/// Values that one search looks at; what is not found by then is not found. A path is written once and followed for every row.
+const LOOKS_MAX: usize = 100_000;
 /// Deeper nesting of filters and lists of indices is refused.
 const DEPTH_MAX: usize = 4;
 
@@ -67,19 +69,35 @@ impl JsonPath {
 
     /// All values that the path leads to.
     pub(super) fn find<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
+        self.follow(root, &mut Looks(LOOKS_MAX))
+    }
+
+    fn follow<'a>(&self, root: &'a Value, looks: &mut Looks) -> Vec<&'a Value> {
         let mut at = vec![root];
         for step in &self.0 {
             let mut next = Vec::new();
             for value in at {
-                if next.len() >= HITS_MAX {
+                if next.len() >= HITS_MAX || !looks.spend(1) {
                     break;
                 }
-                take(step, value, &mut next);
+                take(step, value, &mut next, looks);
             }
             next.truncate(HITS_MAX);
             at = next;
         }
         at
+    }
+}
+
+/// What is left of [`LOOKS_MAX`].
+struct Looks(usize);
+
+impl Looks {
+    /// Whether there was enough left.
+    fn spend(&mut self, count: usize) -> bool {
+        let left = self.0.checked_sub(count);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
     }
 }
 
@@ -215,21 +233,28 @@ fn condition(text: &str, depth: usize) -> Result<Condition, String> {
     Ok(Condition { left: side(&text[..start])?, holds: Some((operator, operand)) })
 }
 
-fn take<'a>(step: &Step, value: &'a Value, next: &mut Vec<&'a Value>) {
+fn take<'a>(step: &Step, value: &'a Value, next: &mut Vec<&'a Value>, looks: &mut Looks) {
     match (step, value) {
         (Step::Key(key), Value::Object(map)) => next.extend(map.get(key)),
         (Step::Index(index), Value::Array(list)) => {
             next.extend(position(*index, list.len()).and_then(|at| list.get(at)));
         }
         (Step::Slice { start, end, step }, Value::Array(list)) => {
-            next.extend(slice(list, *start, *end, *step));
+            next.extend(slice(list, *start, *end, *step).take(HITS_MAX));
         }
-        (Step::All, Value::Array(list)) => next.extend(list),
-        (Step::All, Value::Object(map)) => next.extend(map.values()),
-        (Step::Deep, value) => deep(value, next),
-        (Step::OneOf(paths), value) => paths.iter().for_each(|path| next.extend(path.find(value))),
+        (Step::All, Value::Array(list)) => next.extend(list.iter().take(HITS_MAX)),
+        (Step::All, Value::Object(map)) => next.extend(map.values().take(HITS_MAX)),
+        (Step::Deep, value) => deep(value, next, looks),
+        (Step::OneOf(paths), value) => paths.iter().for_each(|path| next.extend(path.follow(value, looks))),
         (Step::Where(condition), Value::Array(list)) => {
-            next.extend(list.iter().filter(|item| meets(condition, item)));
+            for item in list {
+                if !looks.spend(1) {
+                    return;
+                }
+                if meets(condition, item, looks) {
+                    next.push(item);
+                }
+            }
         }
         _ => {}
     }
@@ -259,10 +284,15 @@ fn slice(
 }
 
 /// All lists and objects that are not empty, outer ones first.
-fn deep<'a>(value: &'a Value, next: &mut Vec<&'a Value>) {
+fn deep<'a>(value: &'a Value, next: &mut Vec<&'a Value>, looks: &mut Looks) {
     let mut open = vec![value];
     while let Some(value) = open.pop() {
-        if next.len() >= HITS_MAX {
+        let below = match value {
+            Value::Array(list) => list.len(),
+            Value::Object(map) => map.len(),
+            _ => 0,
+        };
+        if next.len() >= HITS_MAX || !looks.spend(below + 1) {
             return;
         }
         match value {
@@ -279,13 +309,13 @@ fn deep<'a>(value: &'a Value, next: &mut Vec<&'a Value>) {
     }
 }
 
-fn meets(condition: &Condition, item: &Value) -> bool {
-    let left = condition.left.find(item);
+fn meets(condition: &Condition, item: &Value, looks: &mut Looks) -> bool {
+    let left = condition.left.follow(item, looks);
     let Some((operator, operand)) = &condition.holds else { return !left.is_empty() };
     let [left] = left.as_slice() else { return false };
     match operand {
         Operand::Literal(right) => compares(*operator, left, right),
-        Operand::Path(path) => match path.find(item).as_slice() {
+        Operand::Path(path) => match path.follow(item, looks).as_slice() {
             [right] => compares(*operator, left, right),
             _ => false,
         },
@@ -355,6 +385,19 @@ mod tests {
             let found: Vec<Value> = path.find(&object).into_iter().cloned().collect();
             assert_eq!(Value::Array(found), expected, "{path:?}");
         }
+    }
+
+    /// A path that finds itself again and again ends, whatever the object.
+    #[test]
+    fn a_search_has_an_end() {
+        let mut object = json!(vec![1; 50_000]);
+        for _ in 0..90 {
+            object = json!([object, { "b": 1 }]);
+        }
+        let path = JsonPath::parse(&"..[?(@..b)]".repeat(80)).unwrap();
+        let mut looks = Looks(LOOKS_MAX);
+        assert!(path.follow(&object, &mut looks).len() <= HITS_MAX);
+        assert_eq!(looks.0, 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A row is something that people do, a column is a client, a cell is a function that panics when the client does not get what
 //! Kubernetes would give it. The table is printed whole; the test fails when one cell does. Cells of a column run in
-//! order, in a namespace of their own, and may build on each other; columns run beside each other.
+//! order, in a namespace of their own, and may build on each other. Columns take turns, because some cells cordon the node.
 //!
 //! Needs the environment variable `KONZERT_CLIENTS`, a directory with `<minor>/kubectl` and `<minor>/helm`;
 //! `cargo xtask test` fetches them and sets it.
@@ -57,18 +57,11 @@ fn engine_with_images() -> Engine {
     engine
 }
 
-/// Plays so many columns side by side: a client mostly waits.
-fn play(engine: &Engine, title: &str, rows: &[Row], columns: &[(String, PathBuf)], at_once: usize) {
+fn play(engine: &Engine, title: &str, rows: &[Row], columns: Vec<(String, PathBuf)>) {
     let mut table = Table::new(title, rows);
-    let column =
-        |(name, program): &(String, PathBuf)| Column::play(name, rows, &Client::new(engine, program, name));
-    for some in columns.chunks(at_once) {
-        std::thread::scope(|scope| {
-            let played: Vec<_> = some.iter().map(|one| scope.spawn(|| column(one))).collect();
-            for one in played {
-                table.add(one.join().unwrap());
-            }
-        });
+    for (name, program) in columns {
+        let client = Client::new(engine, &program, &name);
+        table.add(Column::play(&name, rows, &client));
     }
     println!("{table}");
     assert!(table.failures().is_empty(), "cells failed:\n{}", table.failures().join("\n"));
@@ -78,8 +71,8 @@ fn play(engine: &Engine, title: &str, rows: &[Row], columns: &[(String, PathBuf)
 fn every_kubectl() {
     let Some(clients) = clients("the client matrix of kubectl") else { return };
     let engine = engine_with_images();
-    let columns: Vec<_> = clients.into_iter().map(|(minor, dir)| (minor, dir.join("kubectl"))).collect();
-    play(&engine, "kubectl", kubectl::ROWS, &columns, 3);
+    let columns = clients.into_iter().map(|(minor, dir)| (minor, dir.join("kubectl"))).collect();
+    play(&engine, "kubectl", kubectl::ROWS, columns);
     engine.purge();
 }
 
@@ -101,7 +94,6 @@ fn every_helm() {
             "no Helm {major}x: {columns:?}"
         );
     }
-    // They share the CRD of the chart.
-    play(&engine, "Helm", helm::ROWS, &columns, 1);
+    play(&engine, "Helm", helm::ROWS, columns);
     engine.purge();
 }
